@@ -8,4 +8,16 @@ export interface CharBackend {
   room?: () => number;
   /** The device calls this when room has grown. */
   ready?(): void;
+  /**
+   * True while the host takes output more slowly than the guest makes it: the
+   * device should hold its transmitter until `onDrain`. Memory stays bounded
+   * either way: what comes in spite of it is kept up to a limit, then dropped.
+   */
+  readonly congested?: boolean;
+  /** The device installs this; called when `congested` has become false. */
+  onDrain?: () => void;
+  /** Whether somebody is at the other end (a socket's client); undefined means always. */
+  readonly connected?: boolean;
+  /** The device installs this; called when `connected` has changed. */
+  onConnection?: (connected: boolean) => void;
 }

@@ -63,4 +63,6 @@ export interface MachineConfig {
   readonly noShutdown: boolean;
   /** fw_cfg files: name to content. */
   readonly fwCfg?: Readonly<Record<string, Uint8Array>>;
+  /** `-d items`: what to log (QEMU's names: `guest_errors`, `unimp`, `int`, ...) and where lines go. */
+  readonly log?: { readonly items: ReadonlySet<string>; write(line: string): void };
 }
