@@ -1,0 +1,38 @@
+/**
+ * `npm test`: the static checks, then every unit test and the heavier ones of test/
+ * (conformance, differential, boots) in one run of Node's test runner, whose
+ * closing lines end the output. `--all` adds the long ones (`*.long.test.ts`).
+ *
+ * What is not run is said with its reason: by each test itself, and here for long ones.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { runSteps, STATIC_STEPS, testFiles, UNIT_TESTS } from './check.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const all = process.argv.includes('--all');
+
+/** Some tests compare with QEMU and cross compilers; without them they are skipped, so a failure here is no end. */
+function installSystemPackages(): void {
+  const installer = join(root, 'tools', 'install-system-packages.ts');
+  if (!existsSync(installer)) return;
+  const { status } = spawnSync(process.execPath, [installer], { cwd: root, stdio: 'inherit' });
+  if (status !== 0) console.warn('system packages were not installed; tests that need them say that they are skipped');
+}
+
+function runTests(): boolean {
+  const heavy = testFiles('test/**/*.test.ts').filter((file) => !file.endsWith('.long.test.ts'));
+  const long = testFiles('test/**/*.long.test.ts');
+  const files = [...testFiles(...UNIT_TESTS), ...heavy, ...(all ? long : [])];
+  if (!all && long.length > 0) console.log(`not run here (npm run test:all does): ${long.join(', ')}`);
+  if (files.length === 0) throw new Error('no test file was found');
+  const args = ['--test', '--test-timeout=900000', ...files];
+  return spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' }).status === 0;
+}
+
+installSystemPackages();
+const checked = runSteps(STATIC_STEPS);
+const tested = runTests();
+if (!checked) console.error('the static checks failed, see above');
+process.exitCode = checked && tested ? 0 : 1;
