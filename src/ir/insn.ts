@@ -1,0 +1,114 @@
+/**
+ * Insn: the builder that an instruction's row writes its semantics on.
+ *
+ * The operands decide what comes out: constants (the JIT), or parameters read
+ * from a decoded operation (the interpreter tier). Register writes take effect
+ * at the end of the instruction, so a row may read after it has written.
+ */
+import { Code } from './code.ts';
+import * as op from './op.ts';
+import type { Type } from './op.ts';
+import { add32, cpu, type I32, type I64, i32, i64, load, local, pcPlus, reg, Value } from './value.ts';
+
+/** A register operand: its number now, or the byte offset of its slot in the CPU state at run time. */
+export type RegOperand = number | Value;
+
+/** How an instruction ends. */
+export type End =
+  | { readonly kind: 'next' }
+  | { readonly kind: 'jump'; readonly target: Value; readonly link: boolean }
+  | { readonly kind: 'branch'; readonly condition: Value; readonly target: Value }
+  /** Everything may have changed: mode, translation, interrupts. `target` is the next pc. */
+  | { readonly kind: 'system'; readonly target: Value };
+
+/** How a file of registers lies in the CPU state: register n at `offset + n * 8`. */
+export interface RegisterFile {
+  /** Number of its first register in the ISA's list. */
+  readonly first: number;
+  readonly offset: number;
+  readonly type: Type;
+}
+
+export class Insn extends Code {
+  /** Bytes of this instruction. */
+  readonly length: number;
+  /** The instruction word, where a row must report it. */
+  readonly word: Value;
+  end: End = { kind: 'next' };
+  private pending: { readonly file: RegisterFile; readonly to: RegOperand; readonly value: Value }[] = [];
+
+  constructor(length: number, word: Value, locals: Type[] = []) {
+    super();
+    this.locals.push(...locals);
+    this.length = length;
+    this.word = word;
+  }
+
+  /** The address of this instruction. */
+  get pc(): Value {
+    return pcPlus(0);
+  }
+  /** The address of the instruction that follows in memory. */
+  get nextPc(): Value {
+    return pcPlus(this.length);
+  }
+
+  read(file: RegisterFile, from: RegOperand): Value {
+    if (typeof from === 'number') return reg(file.first + from, file.type);
+    return load(file.type === 'f64' ? op.F64_LOAD : op.I64_LOAD, add32(cpu, from), file.offset);
+  }
+
+  write(file: RegisterFile, to: RegOperand, value: Value): void {
+    if (value.type !== file.type) throw new TypeError(`register of type ${file.type} set to ${value.type}`);
+    this.pending.push({ file, to, value });
+  }
+
+  jump(target: I64, link = false): void {
+    this.end = { kind: 'jump', target: i64(target), link };
+  }
+  branch(condition: Value, target: Value): void {
+    this.end = { kind: 'branch', condition, target };
+  }
+  /** Ends the instruction with everything to be looked at again. */
+  system(target: I64 = this.nextPc): void {
+    this.end = { kind: 'system', target: i64(target) };
+  }
+
+  /** A field of the CPU state. */
+  field(code: number, offset: number): Value {
+    return load(code, cpu, offset);
+  }
+  setField(code: number, offset: number, value: I64): void {
+    this.store(code, cpu, value, offset);
+  }
+
+  /** Lets the register writes happen. Called once by the accelerator after the row. */
+  finish(): void {
+    const end = this.end;
+    const writes = this.pending;
+    this.pending = [];
+    if (writes.length === 0) return;
+    // What is still to be evaluated must not see the new values.
+    if (end.kind === 'jump' || end.kind === 'system') {
+      if (readsRegisters(end.target)) this.end = { ...end, target: this.let(end.target) };
+    } else if (end.kind === 'branch') {
+      this.end = { ...end, condition: this.let(end.condition) };
+    }
+    const values = writes.length === 1 ? [writes[0].value] : writes.map(({ value }) => this.let(value));
+    writes.forEach(({ file, to }, n) => {
+      if (typeof to === 'number') this.emit({ kind: 'reg', reg: file.first + to, value: values[n] });
+      else this.store(file.type === 'f64' ? op.F64_STORE : op.I64_STORE, add32(cpu, to), values[n], file.offset);
+    });
+  }
+}
+
+function readsRegisters(value: Value): boolean {
+  if (value.op === op.REG || op.isLoad(value.op)) return true;
+  return (
+    (value.a !== undefined && readsRegisters(value.a)) ||
+    (value.b !== undefined && readsRegisters(value.b)) ||
+    (value.c !== undefined && readsRegisters(value.c))
+  );
+}
+
+export { i32, i64, local, type I32, type I64 };
