@@ -1,0 +1,227 @@
+/** `-device`, `-object`, `-netdev` and `-global`: what is there, what is known to QEMU, and what is neither. */
+import type { DeviceConfig } from '../machine/config.ts';
+import { OptionError, Params, refuse } from './options-values.ts';
+
+/** The devices that can be added, with the properties they take (beside `id` and `bus`). */
+export const DEVICES: Readonly<Record<string, { readonly about: string; readonly properties: readonly string[] }>> = {
+  'virtio-blk-device': {
+    about: 'block device (drive=ID of a -drive)',
+    properties: [
+      'drive',
+      'serial',
+      'bootindex',
+      'queue-size',
+      'num-queues',
+      'config-wce',
+      'write-cache',
+      'seg-max-adjust',
+      'seg-max',
+      'discard',
+      'write-zeroes',
+      'share-rw',
+      'logical_block_size',
+      'physical_block_size',
+      'request-merging',
+    ],
+  },
+  'virtio-rng-device': { about: 'random numbers from the host', properties: ['rng', 'max-bytes', 'period'] },
+  'virtio-serial-device': { about: 'bus of virtio consoles and ports', properties: ['max_ports', 'emergency-write'] },
+  virtconsole: { about: 'console on a virtio-serial-device (chardev=ID)', properties: ['chardev', 'name', 'nr'] },
+  virtserialport: {
+    about: 'named port on a virtio-serial-device (chardev=ID,name=NAME)',
+    properties: ['chardev', 'name', 'nr'],
+  },
+  loader: {
+    about: 'puts a file or a value into memory before the start (file=FILE,addr=ADDRESS)',
+    properties: ['file', 'addr', 'data', 'data-len', 'data-be', 'cpu-num', 'force-raw'],
+  },
+};
+
+/** Properties of every virtio device that name a default of ours or a way we always go. */
+const VIRTIO_COMMON = [
+  'indirect_desc',
+  'event_idx',
+  'notify_on_empty',
+  'any_layout',
+  'iommu_platform',
+  'packed',
+  'use-started',
+  'use-disabled-flag',
+  'x-disable-legacy-check',
+];
+
+/** Drivers that QEMU has: a pattern, why it is not here, and the nearest thing. */
+const KNOWN: readonly (readonly [RegExp, string, string])[] = [
+  [
+    /^virtio-net|^(e1000e?|rtl8139|igb|vmxnet3|ne2k_|pcnet|tulip|i8255|i8259|usb-net)/,
+    'networking is not there yet',
+    'leave it out; the guest then has no network',
+  ],
+  [
+    /^virtio-(blk|rng|serial)-pci(-(non-)?transitional)?$/,
+    'PCI is not there yet',
+    'use virtio-KIND-device, on virtio-mmio',
+  ],
+  [
+    /^(virtio-scsi|scsi-|ide-|ahci|ich9-ahci|nvme|sdhci|sd-card|floppy|megasas|mptsas|lsi|am53c974|vhost-user-blk|usb-storage)/,
+    'only virtio disks are there',
+    'use virtio-blk-device,drive=ID',
+  ],
+  [
+    /^(virtio-gpu|virtio-vga|VGA|bochs-display|ramfb|cirrus|qxl|secondary-vga|ati-vga|vmware-svga)/,
+    'there are no displays yet',
+    'use -nographic',
+  ],
+  [
+    /^(virtio-(keyboard|mouse|tablet|input|multitouch)|usb-(kbd|mouse|tablet|wacom))/,
+    'there are no displays yet',
+    'use -nographic',
+  ],
+  [/^(usb-|qemu-xhci|nec-usb|piix[34]-usb|ich9-usb|pci-ohci)/, 'there is no USB controller yet', 'use virtio devices'],
+  [
+    /^(AC97|ES1370|intel-hda|ich9-intel-hda|hda-|sb16|cs4231a|gus|adlib|virtio-snd)/,
+    'there are no sound cards',
+    'leave it out',
+  ],
+  [
+    /^(pcie-|pci-|ioh3420|x3130|xio3130|i82801b11|pxb|vfio-|ivshmem|edu$|pvpanic|watchdog|i6300esb|ib700)/,
+    'PCI is not there yet',
+    'use the devices on virtio-mmio (-device help)',
+  ],
+  [
+    /^(virtio-(balloon|9p|crypto|iommu|mem|pmem|vsock)|vhost-)/,
+    'this virtio device is not there yet',
+    '-device help lists those that are',
+  ],
+  [/^(generic-loader|guest-loader)/, 'is not there', 'use loader,file=FILE,addr=ADDRESS'],
+  [
+    /^(tpm-|ipmi-|isa-|ccid-|u2f-|pc-dimm|nvdimm|amd-iommu|intel-iommu|rocker|tpci200|vmcoreinfo|vmgenid)/,
+    'there is no bus for it on this board',
+    'leave it out',
+  ],
+  [/-riscv-cpu$/, 'processors cannot be plugged in', 'use -smp N'],
+];
+
+/** One `-device`; `ids` holds those already taken. */
+export function parseDevice(where: string, text: string, ids: Set<string>): DeviceConfig {
+  const params = Params.parse(where, text, 'driver');
+  const driver = params.text('driver') ?? '';
+  const device = Object.hasOwn(DEVICES, driver) ? DEVICES[driver] : undefined;
+  if (!device) {
+    for (const [pattern, what, mend] of KNOWN)
+      if (pattern.test(driver)) refuse(where, what, mend.replace('KIND', driver.split('-')[1]));
+    throw new OptionError(where, `'${driver}' is not a valid device model name`, '-device help lists them');
+  }
+  const id = params.text('id');
+  if (id !== undefined) {
+    if (ids.has(id)) throw new OptionError(where, `Duplicate device ID '${id}'`);
+    ids.add(id);
+  }
+  const properties: Record<string, string> = {};
+  const virtio = driver.startsWith('virtio-');
+  for (const [key, value] of params.rest()) {
+    if (key === 'bus' || device.properties.includes(key) || (virtio && VIRTIO_COMMON.includes(key)))
+      properties[key] = value;
+    else throw new OptionError(where, `Property '${driver}.${key}' not found`, `-device ${driver},help lists them`);
+  }
+  if (driver === 'virtio-blk-device' && !properties.drive) throw new OptionError(where, 'drive property not set');
+  if (driver === 'virtserialport' && !properties.name && !properties.chardev) properties.name = '';
+  if (driver === 'loader' && !properties.file && !properties.data && !properties['cpu-num'])
+    throw new OptionError(
+      where,
+      'please include valid arguments',
+      'file=FILE, or data=VALUE with data-len=BYTES and addr=ADDRESS',
+    );
+  return { driver, id, properties };
+}
+
+/** One `-object`: host entropy is the only kind that has a use here. */
+export function parseObject(where: string, text: string): { readonly id: string } {
+  const params = Params.parse(where, text, 'qom-type');
+  const type = params.text('qom-type') ?? '';
+  const id = params.text('id');
+  if (type === 'rng-random') {
+    const file = params.text('filename') ?? '/dev/urandom';
+    if (!['/dev/urandom', '/dev/random', '/dev/hwrng'].includes(file))
+      refuse(where, `random numbers do not come from '${file}'`, 'use /dev/urandom');
+  } else if (type.startsWith('memory-backend-'))
+    refuse(where, 'guest memory has no back ends yet', 'use -m SIZE alone');
+  else if (type === 'iothread' || type === 'throttle-group')
+    refuse(where, `'${type}' is not there yet`, 'leave it out');
+  else if (
+    /^(secret|tls-|authz-|cryptodev-|filter-|can-|colo-|dbus-|input-|pr-manager|qtest|rng-egd|sev|x-|main-loop)/.test(
+      type,
+    )
+  )
+    refuse(where, `'${type}' objects are not there`, 'leave it out');
+  else if (type !== 'rng-builtin')
+    throw new OptionError(where, `invalid object type: ${type}`, '-object help lists them');
+  if (!id) throw new OptionError(where, "Parameter 'id' is missing");
+  params.finish();
+  return { id };
+}
+
+const NETDEVS = [
+  'user',
+  'tap',
+  'bridge',
+  'l2tpv3',
+  'socket',
+  'stream',
+  'dgram',
+  'vde',
+  'vhost-user',
+  'vhost-vdpa',
+  'hubport',
+  'netmap',
+  'af-xdp',
+  'passt',
+];
+
+/** -netdev, -nic and -net: only their `none` is there. */
+export function parseNetwork(where: string, name: string, text: string): void {
+  const params = Params.parse(where, text, 'type');
+  const type = params.text('type') ?? '';
+  if (type === 'none' && name !== 'netdev') return;
+  if (!NETDEVS.includes(type) && !(name === 'net' && type === 'nic') && !(name === 'nic' && params.has('model')))
+    throw new OptionError(where, `Parameter 'type' does not accept value '${type}'`);
+  if (name === 'netdev' && !params.text('id')) throw new OptionError(where, "Parameter 'id' is missing");
+  refuse(where, 'networking is not there yet', 'leave it out; the guest then has no network');
+}
+
+export interface GlobalProperty {
+  readonly driver: string;
+  readonly property: string;
+  readonly value: string;
+}
+
+/** One `-global driver.property=value`. */
+export function parseGlobal(where: string, text: string): GlobalProperty {
+  const match = /^([^.=,]+)\.([^=]+)=(.*)$/s.exec(text);
+  if (match) return { driver: match[1], property: match[2], value: match[3] };
+  const params = Params.parse(where, text);
+  const [driver, property, value] = ['driver', 'property', 'value'].map((key) => params.text(key));
+  if (!driver || !property || value === undefined) throw new OptionError(where, 'is not driver.property=value');
+  params.finish();
+  return { driver, property, value };
+}
+
+/** Gives the devices the properties that `-global` asks for and they do not name themselves; returns those without a taker. */
+export function applyGlobals(
+  devices: readonly DeviceConfig[],
+  globals: readonly GlobalProperty[],
+): { devices: DeviceConfig[]; unused: GlobalProperty[] } {
+  const used = new Set<GlobalProperty>();
+  const applied = devices.map((device) => {
+    const properties: Record<string, string> = { ...device.properties };
+    for (const global of globals) {
+      if (global.driver !== device.driver) continue;
+      used.add(global);
+      if (!(global.property in device.properties)) properties[global.property] = global.value;
+    }
+    return { ...device, properties };
+  });
+  // The transport has no legacy mode to force.
+  const quiet = (global: GlobalProperty) => global.driver === 'virtio-mmio' && global.property === 'force-legacy';
+  return { devices: applied, unused: globals.filter((global) => !used.has(global) && !quiet(global)) };
+}

@@ -1,0 +1,122 @@
+/** Block devices: `-drive` and `-pflash`. */
+import type { DrivePlan } from './options-plan.ts';
+import { OptionError, Params, refuse } from './options-values.ts';
+
+const INTERFACES = ['none', 'virtio', 'pflash'] as const;
+const OTHER_INTERFACES = ['ide', 'scsi', 'floppy', 'sd', 'mtd', 'xen'];
+/** Known, and without effect on a raw image that one process holds. */
+const WITHOUT_EFFECT = [
+  'aio',
+  'discard',
+  'detect-zeroes',
+  'rerror',
+  'werror',
+  'locking',
+  'auto-read-only',
+  'file.locking',
+  'unmap',
+];
+const THROTTLES = /^(bps|iops|throttling\.|group$)/;
+
+export class Drives {
+  private readonly plans: DrivePlan[] = [];
+  private readonly snapshot: boolean;
+
+  /** `snapshot`: `-snapshot` was given. */
+  constructor(snapshot: boolean) {
+    this.snapshot = snapshot;
+  }
+
+  list(): readonly DrivePlan[] {
+    return this.plans;
+  }
+
+  /** One `-pflash FILE`. */
+  pflash(where: string, file: string): void {
+    this.push({ ...this.plain(where, file), id: this.nextId('pflash'), interface: 'pflash', index: this.nextFlash() });
+  }
+
+  /** One `-drive`. */
+  drive(where: string, text: string): void {
+    const params = Params.parse(where, text);
+    const type = params.text('if') ?? 'none';
+    if (OTHER_INTERFACES.includes(type))
+      refuse(where, `this board has no '${type}' drives`, 'use if=none with -device virtio-blk-device,drive=ID');
+    if (!INTERFACES.includes(type as 'none')) throw new OptionError(where, `unsupported bus type '${type}'`);
+    const media = params.word('media', 'disk', 'cdrom');
+    const format = params.text('format') ?? params.text('driver');
+    if (format !== undefined && format !== 'raw') {
+      refuse(
+        where,
+        `images of format '${format}' are not there yet`,
+        `convert it: qemu-img convert -O raw FILE FILE.raw`,
+      );
+    }
+    const file = params.text('file') ?? params.text('file.filename') ?? params.text('filename');
+    if (!file) refuse(where, 'a drive without a medium is not there', 'give file=FILE');
+    if (/^(nbd|ssh|https?|ftps?|iscsi|rbd|gluster|json|blkdebug|fat|vvfat):/.test(file))
+      refuse(where, `'${file.slice(0, file.indexOf(':'))}' images are not there yet`, 'use a file');
+    params.word('file.driver', 'file', 'host_device');
+    const cache = params.word('cache', 'none', 'writeback', 'writethrough', 'directsync', 'unsafe', 'off');
+    const noFlush = params.onOff('cache.no-flush') ?? cache === 'unsafe';
+    params.ignore('cache.direct', 'cache.writeback', 'bus', ...WITHOUT_EFFECT);
+    if (params.onOff('copy-on-read')) refuse(where, 'copy-on-read is for backing files', 'leave it out');
+    const unit = params.number('unit', 0, 31);
+    const index = params.number('index', 0, 31) ?? unit;
+    const readOnly = (params.onOff('readonly') ?? params.onOff('read-only') ?? false) || media === 'cdrom';
+    const plan: DrivePlan = {
+      ...this.plain(where, file),
+      id: params.text('id') ?? this.nextId(type === 'none' ? 'none' : type),
+      interface: type as DrivePlan['interface'],
+      index: type === 'pflash' ? (index ?? this.nextFlash()) : index,
+      readOnly,
+      snapshot: params.onOff('snapshot') ?? this.snapshot,
+      formatGiven: format === 'raw',
+      noFlush,
+    };
+    const throttle = params.rest().find(([key]) => THROTTLES.test(key));
+    if (throttle) refuse(where, `throttling ('${throttle[0]}') is not there yet`, 'leave it out');
+    params.finish();
+    this.push(plan);
+  }
+
+  private plain(where: string, file: string): DrivePlan {
+    return {
+      id: '',
+      where,
+      file,
+      interface: 'none',
+      readOnly: false,
+      snapshot: this.snapshot,
+      formatGiven: false,
+      noFlush: false,
+    };
+  }
+
+  private push(plan: DrivePlan): void {
+    if (!/^[A-Za-z][A-Za-z0-9._-]*$/.test(plan.id)) {
+      throw new OptionError(
+        plan.where,
+        "Parameter 'id' expects an identifier",
+        "letters, digits, '-', '.' and '_', starting with a letter",
+      );
+    }
+    if (this.plans.some((other) => other.id === plan.id))
+      throw new OptionError(plan.where, `Duplicate ID '${plan.id}' for drive`);
+    if (plan.interface === 'pflash') {
+      if ((plan.index ?? 0) > 1)
+        throw new OptionError(plan.where, 'this board has two flash banks', 'use unit=0 or unit=1');
+      if (this.plans.some((other) => other.interface === 'pflash' && other.index === plan.index))
+        throw new OptionError(plan.where, `drive with bus=0, unit=${plan.index} (index=${plan.index}) exists`);
+    }
+    this.plans.push(plan);
+  }
+
+  private nextFlash(): number {
+    return this.plans.some((plan) => plan.interface === 'pflash' && plan.index === 0) ? 1 : 0;
+  }
+
+  private nextId(prefix: string): string {
+    for (let i = 0; ; i++) if (!this.plans.some((plan) => plan.id === prefix + i)) return prefix + i;
+  }
+}
