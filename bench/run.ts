@@ -1,0 +1,253 @@
+/**
+ * `npm run bench`: our emulator against Debian's qemu-system-riscv64 (TCG) on the
+ * same files, in one run, turn by turn; medians and ratios.
+ *
+ *   BENCH_KERNEL, BENCH_BUSYBOX   a riscv64 Linux Image and a static busybox
+ *   COREMARK_DIR                  CoreMark's sources, if wanted
+ *   --rounds=3 --only=integer,calls --scale=0.1 --no-ours --no-boot --no-suite
+ *   --arguments="-accel reference"   for ours alone
+ *
+ * Writes bench/out/results.json and, after a whole run, docs/bench.svg.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildPrograms, type Programs } from './build.ts';
+import { Emulator } from './emulator.ts';
+import { benchInitrd } from './initrd.ts';
+import { COREMARK, type Kernel, KERNELS } from './kernels.ts';
+import { plot } from './plot.ts';
+import {
+  clockWarnings,
+  formatTable,
+  geometricMean,
+  type KernelResult,
+  type MachineResult,
+  median,
+  parseSamples,
+  type Results,
+  type Sample,
+} from './results.ts';
+
+const ROOT = resolve(import.meta.dirname, '..');
+const OUT = join(ROOT, 'bench', 'out');
+const PROMPT = 'guest# ';
+/** A kernel that takes a second on QEMU may take this many on an emulator under work. */
+const SUITE_LIMIT = 900;
+const BOOT_LIMIT = 180;
+/** A native run shorter than this is repeated with more work. */
+const NATIVE_SECONDS = 0.25;
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    only: { type: 'string' },
+    scale: { type: 'string', default: '1' },
+    arguments: { type: 'string', default: '' },
+    ours: { type: 'boolean', default: true },
+    boot: { type: 'boolean', default: true },
+    suite: { type: 'boolean', default: true },
+  },
+  allowNegative: true,
+});
+
+interface Contestant {
+  readonly name: 'qemu' | 'ours';
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+interface Files {
+  readonly kernel: string;
+  readonly initrd: string;
+}
+
+const QEMU: Contestant = { name: 'qemu', command: process.env['BENCH_QEMU'] ?? 'qemu-system-riscv64', args: [] };
+const OURS: Contestant = {
+  name: 'ours',
+  command: join(ROOT, 'bin', 'trapframe-system-riscv64'),
+  args: options.arguments.split(' ').filter((word) => word !== ''),
+};
+
+function start({ command, args }: Contestant, { kernel, initrd }: Files, append: string): Emulator {
+  const machine = ['-M', 'virt', '-m', '512', '-nographic', '-no-reboot'];
+  const guest = ['-kernel', kernel, '-initrd', initrd, '-append', `console=ttyS0 panic=-1 quiet ${append}`];
+  return new Emulator(command, [...machine, ...guest, ...args]);
+}
+
+/** The suite as init of a guest; what was done before a failure counts. */
+async function guestSuite(contestant: Contestant, files: Files, kernels: readonly Kernel[]): Promise<Sample[]> {
+  const words = kernels.map(({ name, count }) => `${name}=${count}`).join(' ');
+  const emulator = start(contestant, files, `rdinit=/suite -- ${words}`);
+  try {
+    await emulator.expect('suite done', SUITE_LIMIT);
+  } catch (error) {
+    console.error(`${contestant.name}: ${(error as Error).message}`);
+  } finally {
+    await emulator.stop();
+  }
+  const samples = parseSamples(emulator.lines);
+  if (samples.some(({ name }) => name === 'coremark') && !emulator.output.includes('Correct operation validated')) {
+    console.error(`${contestant.name}: CoreMark did not validate its result`);
+  }
+  return samples;
+}
+
+/** Seconds for a kernel's work on the host itself; short ones are measured over more of the same work. */
+function native(programs: Programs, { name, count }: Kernel): number {
+  for (let times = 1; ; times *= 10) {
+    const suite = spawnSync(join(programs.host, 'suite'), [`${name}=${count * times}`], { encoding: 'utf8' });
+    const lines = suite.stdout.split('\n').map((text) => ({ text, at: 0 }));
+    const [sample] = parseSamples(lines);
+    if (!sample) throw new Error(`the host's suite did not run ${name}: ${suite.stdout}${suite.stderr}`);
+    if (sample.wall >= NATIVE_SECONDS || times >= 1000) return sample.wall / times;
+  }
+}
+
+interface Boot {
+  readonly seconds: number;
+  readonly cpu: number;
+}
+
+async function boot(contestant: Contestant, files: Files): Promise<Boot> {
+  const emulator = start(contestant, files, '');
+  try {
+    const seconds = await emulator.expect(PROMPT, BOOT_LIMIT);
+    return { seconds, cpu: emulator.usage().cpuSeconds };
+  } finally {
+    await emulator.stop();
+  }
+}
+
+const sleep = (seconds: number): Promise<void> => new Promise((done) => setTimeout(done, seconds * 1000));
+
+/** What a guest that waits at its prompt costs. */
+async function atPrompt(contestant: Contestant, files: Files): Promise<{ idle: number; resident: number }> {
+  const emulator = start(contestant, files, '');
+  try {
+    await emulator.expect(PROMPT, BOOT_LIMIT);
+    await sleep(3);
+    const before = emulator.usage();
+    const from = performance.now();
+    await sleep(10);
+    const after = emulator.usage();
+    const idle = (after.cpuSeconds - before.cpuSeconds) / ((performance.now() - from) / 1000);
+    return { idle, resident: after.resident };
+  } finally {
+    await emulator.stop();
+  }
+}
+
+function prepare(programs: Programs): Files {
+  const kernel = process.env['BENCH_KERNEL'];
+  const busybox = process.env['BENCH_BUSYBOX'];
+  if (!kernel || !busybox) {
+    throw new Error('BENCH_KERNEL and BENCH_BUSYBOX name a riscv64 Linux Image and a static riscv64 busybox');
+  }
+  const names = programs.coremark ? ['suite', 'coremark'] : ['suite'];
+  const files = Object.fromEntries(names.map((name) => [name, readFileSync(join(programs.guest, name))]));
+  mkdirSync(OUT, { recursive: true });
+  const initrd = join(OUT, 'initrd.cpio');
+  writeFileSync(initrd, benchInitrd(readFileSync(busybox), files));
+  return { kernel, initrd };
+}
+
+function version(command: string, ...args: string[]): string {
+  const { stdout } = spawnSync(command, args, { encoding: 'utf8' });
+  return (stdout ?? '').split('\n')[0] || 'not found';
+}
+
+/** Medians over the rounds of each emulator, with the ratio of the medians. */
+function kernelResults(
+  kernels: readonly Kernel[],
+  natives: ReadonlyMap<string, readonly number[]>,
+  rounds: Readonly<Record<'qemu' | 'ours', readonly Sample[][]>>,
+  warnings: string[],
+): KernelResult[] {
+  return kernels.map(({ name, title, count }) => {
+    const of = (who: 'qemu' | 'ours'): Sample[] => rounds[who].flat().filter((sample) => sample.name === name);
+    const time = (samples: readonly Sample[]) =>
+      samples.length > 0 ? median(samples.map(({ host }) => host)) : undefined;
+    const sums = new Set([...of('qemu'), ...of('ours')].map(({ checksum }) => checksum));
+    if (sums.size > 1) warnings.push(`${name}: the checksums differ: ${[...sums].join(', ')}`);
+    const qemu = time(of('qemu'));
+    const ours = time(of('ours'));
+    const host = natives.get(name);
+    return { name, title, count, native: host && median(host), qemu, ours, ratio: qemu && ours && qemu / ours };
+  });
+}
+
+async function main(): Promise<void> {
+  const rounds = Number(options.rounds);
+  const scale = Number(options.scale);
+  if (!(rounds >= 1) || !(scale > 0)) throw new Error('--rounds and --scale take positive numbers');
+  const coremark = process.env['COREMARK_DIR'];
+  const programs = buildPrograms(coremark);
+  const files = prepare(programs);
+  const only = options.only?.split(',');
+  const kernels = [...KERNELS, ...(coremark ? [COREMARK] : [])]
+    .filter(({ name }) => !only || only.includes(name))
+    .map((kernel) => ({ ...kernel, count: Math.max(1, Math.round(kernel.count * scale)) }));
+
+  const contestants = [QEMU];
+  if (options.ours && existsSync(OURS.command)) contestants.push(OURS);
+  else console.log(options.ours ? `ours is not run: ${OURS.command} does not exist` : 'ours is not run: --no-ours');
+
+  const warnings: string[] = [];
+  const natives = new Map<string, number[]>();
+  const samples: Record<'qemu' | 'ours', Sample[][]> = { qemu: [], ours: [] };
+  const boots: Record<'qemu' | 'ours', Boot[]> = { qemu: [], ours: [] };
+  for (let round = 1; round <= rounds; round++) {
+    if (options.suite) {
+      for (const kernel of kernels) {
+        natives.set(kernel.name, [...(natives.get(kernel.name) ?? []), native(programs, kernel)]);
+      }
+    }
+    for (const contestant of contestants) {
+      console.log(`round ${round} of ${rounds}: ${contestant.name}`);
+      if (options.boot) boots[contestant.name].push(await boot(contestant, files));
+      if (!options.suite) continue;
+      const found = await guestSuite(contestant, files, kernels);
+      warnings.push(...clockWarnings(`${contestant.name}, round ${round}`, found));
+      samples[contestant.name].push(found);
+    }
+  }
+
+  const machines: { qemu?: MachineResult; ours?: MachineResult } = {};
+  if (options.boot) {
+    for (const contestant of contestants) {
+      const times = boots[contestant.name].map(({ seconds }) => seconds);
+      const bootCpu = median(boots[contestant.name].map(({ cpu }) => cpu));
+      machines[contestant.name] = {
+        boots: times,
+        boot: median(times),
+        bootCpu,
+        ...(await atPrompt(contestant, files)),
+      };
+    }
+  }
+
+  const table = options.suite ? kernelResults(kernels, natives, samples, warnings) : [];
+  const ratios = table.flatMap(({ ratio }) => ratio ?? []);
+  const results: Results = {
+    date: new Date().toISOString(),
+    host: `${cpus()[0].model.trim()} x ${cpus().length}`,
+    versions: { qemu: version(QEMU.command, '--version'), node: process.version },
+    rounds,
+    kernels: table,
+    mean: ratios.length > 0 ? geometricMean(ratios) : undefined,
+    ...machines,
+    warnings,
+  };
+  writeFileSync(join(OUT, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
+  console.log(
+    `\n${results.host}; ${results.versions['qemu']}; Node ${results.versions['node']}\n${formatTable(results)}`,
+  );
+  for (const warning of warnings) console.log(`warning: ${warning}`);
+  const whole = !only && scale === 1 && ratios.length === kernels.length;
+  if (whole) writeFileSync(join(ROOT, 'docs', 'bench.svg'), plot(results));
+}
+
+await main();
