@@ -1,0 +1,122 @@
+/**
+ * The guests that Trapframe can fetch: which file, out of which package, pinned
+ * by version and SHA-256.
+ *
+ * A file has several sources, smallest first: not every mirror carries the
+ * installer's udebs, and some carry no netboot packages. The kernel is the same
+ * in all of them, byte for byte.
+ *
+ * To move to a new point release: take version, path, size and hash from the
+ * suite's signed Packages index.
+ */
+import type { PackageRecord } from './debian-index.ts';
+import type { PackageSet } from './debian-archive.ts';
+
+export interface ImageSource {
+  readonly pinned: PackageRecord;
+  /** Where to look when the pinned version is gone from the mirror. */
+  readonly set: PackageSet;
+  /** The file's path inside the package. */
+  readonly file: RegExp;
+}
+
+export interface CatalogueFile {
+  /** `kernel`, `busybox` */
+  readonly name: string;
+  /** What the pinned packages hold, e.g. `Linux 6.12.107-1`. */
+  readonly title: string;
+  /** Bytes; more than this is not the expected file. */
+  readonly limit: number;
+  readonly sources: readonly ImageSource[];
+}
+
+export interface CatalogueGuest {
+  readonly arch: string;
+  readonly title: string;
+  readonly files: readonly CatalogueFile[];
+}
+
+const MiB = 1 << 20;
+
+export const catalogue: readonly CatalogueGuest[] = [
+  {
+    arch: 'riscv64',
+    title: 'Debian 13 kernel and busybox',
+    files: [
+      {
+        name: 'kernel',
+        title: 'Linux 6.12.107-1',
+        limit: 256 * MiB,
+        sources: [
+          {
+            // The installer's own kernel package: no modules, 9 MB.
+            pinned: {
+              name: 'kernel-image-6.12.107+deb13-riscv64-di',
+              version: '6.12.107-1',
+              filename: 'pool/main/l/linux/kernel-image-6.12.107+deb13-riscv64-di_6.12.107-1_riscv64.udeb',
+              size: 8815680,
+              sha256: 'cf00a4b5e7a23807d6d3695d69675e09425677dd015ad6fec5a0f00ab8c823d8',
+            },
+            set: {
+              suite: 'trixie',
+              index: 'main/debian-installer/binary-riscv64',
+              pattern: /^kernel-image-6[.0-9]*\+deb13-riscv64-di$/,
+            },
+            file: /^boot\/vmlinu[xz][^/]*$/,
+          },
+          {
+            // The same kernel beside the installer's initial ramdisk: 52 MB.
+            pinned: {
+              name: 'debian-installer-13-netboot-riscv64',
+              version: '20250803+deb13u7',
+              filename:
+                'pool/main/d/debian-installer-netboot-images/debian-installer-13-netboot-riscv64_20250803+deb13u7_all.deb',
+              size: 52381500,
+              sha256: '4112d2f09eff16ffaa21e78e5d5863f4baab328a77787bfe17555aa230b20dcc',
+            },
+            set: {
+              suite: 'trixie',
+              index: 'main/binary-all',
+              pattern: /^debian-installer-13-netboot-riscv64$/,
+            },
+            file: /\/text\/debian-installer\/riscv64\/linux$/,
+          },
+          {
+            // The same kernel with all its modules: 112 MB.
+            pinned: {
+              name: 'linux-image-6.12.107+deb13-riscv64',
+              version: '6.12.107-1',
+              filename: 'pool/main/l/linux/linux-image-6.12.107+deb13-riscv64_6.12.107-1_riscv64.deb',
+              size: 112012420,
+              sha256: 'abe9f65d74b434692149482b031db7a2aaf832921e09f69f775293c0e0c5799c',
+            },
+            set: {
+              suite: 'trixie',
+              index: 'main/binary-riscv64',
+              pattern: /^linux-image-6[.0-9]*\+deb13-riscv64$/,
+            },
+            file: /^boot\/vmlinu[xz][^/]*$/,
+          },
+        ],
+      },
+      {
+        name: 'busybox',
+        title: 'busybox 1:1.37.0-6+b9',
+        limit: 16 * MiB,
+        sources: [
+          {
+            pinned: {
+              name: 'busybox-static',
+              version: '1:1.37.0-6+b9',
+              filename: 'pool/main/b/busybox/busybox-static_1.37.0-6+b9_riscv64.deb',
+              size: 941532,
+              sha256: '4add476d2b185c5b487c285b38d790f0881a7e4a8e2ddde835f917e770eb8633',
+            },
+            set: { suite: 'trixie', index: 'main/binary-riscv64', pattern: /^busybox-static$/ },
+            file: /^(usr\/)?bin\/busybox$/,
+          },
+        ],
+      },
+    ],
+  },
+];
