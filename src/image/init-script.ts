@@ -13,15 +13,11 @@
  */
 export const initScript = `#!/bin/busybox sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root USER=root TERM=vt102
-busybox mount -t proc proc /proc
-busybox mount -t sysfs sysfs /sys
-busybox mount -t devtmpfs devtmpfs /dev
-busybox mkdir -p /dev/pts /dev/shm
-busybox mount -t devpts devpts /dev/pts
-busybox --install -s
-hostname trapframe
-rows= cols= exec=
-for word in $(cat /proc/cmdline); do
+busybox mount -a # /etc/fstab; every other line up to the shell is a builtin: starting a program takes longest here
+echo trapframe > /proc/sys/kernel/hostname
+rows= cols= exec= word=
+read -r words < /proc/cmdline
+for word in $words; do
   case $word in
     trapframe.rows=*) rows=\${word#*=} ;;
     trapframe.cols=*) cols=\${word#*=} ;;
@@ -31,23 +27,39 @@ for word in $(cat /proc/cmdline); do
 done
 cd /root
 if [ -n "$exec" ]; then
+  sh /etc/rc.late
   printf '%s' "$exec" | base64 -d > /tmp/exec
   sh /tmp/exec
   status=$?
   [ $status = 0 ] || devmem 0x100000 32 $((status << 16 | 0x3333))
   poweroff -f
 fi
-[ -n "$rows$cols" ] && stty rows "\${rows:-24}" cols "\${cols:-80}"
-cat /etc/motd
-setsid cttyhack sh -l
+read -r consoles < /sys/class/tty/console/active
+console=/dev/\${consoles##* }
+[ -n "$rows$cols" ] && stty rows "\${rows:-24}" cols "\${cols:-80}" < "$console"
+echo 4 > /proc/sys/kernel/printk # no kernel messages in the middle of the user's typing
+{ sleep 1; sh /etc/rc.late; } < /dev/null &
+while IFS= read -r line; do echo "$line"; done < /etc/motd
+setsid -c sh -l < "$console" > "$console" 2>&1 # a session with a terminal of its own: Ctrl-C and jobs work
 poweroff -f
+`;
+
+/** What nobody waits for at the first prompt. The shell finds busybox's programs without their links. */
+export const lateScript = `mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+busybox --install -s
+`;
+
+export const fstab = `proc /proc proc defaults 0 0
+sysfs /sys sysfs defaults 0 0
+devtmpfs /dev devtmpfs defaults 0 0
 `;
 
 /** Shown before the first prompt. */
 export const banner = `
-Linux runs on Trapframe. This is busybox's shell: try  cat /proc/cpuinfo  or  top
-  poweroff     ends the machine        Ctrl-a x    leaves at once
-  resize       after the window changed its size      Ctrl-a h    more keys
+Linux on Trapframe. This is busybox's shell; try "cat /proc/cpuinfo" or "top".
+  poweroff  ends the machine                       Ctrl-a x  leaves at once
+  resize    after the window has changed its size  Ctrl-a h  lists more keys
 
 `;
 

@@ -5,7 +5,7 @@
  */
 import { base64, utf8 } from '../bits/text.ts';
 import { type CpioEntry, characterDevice, directory, file, symlink, writeCpio } from './cpio.ts';
-import { banner, initScript, profile } from './init-script.ts';
+import { banner, fstab, initScript, lateScript, profile } from './init-script.ts';
 
 export interface InitrdOptions {
   /** A static busybox for the guest's CPU. */
@@ -26,6 +26,8 @@ export function buildInitrd(options: InitrdOptions): Uint8Array {
     symlink('bin/sh', 'busybox'),
     file('etc/passwd', 'root::0:0:root:/root:/bin/sh\n'),
     file('etc/group', 'root:x:0:\n'),
+    file('etc/fstab', fstab),
+    file('etc/rc.late', lateScript),
     file('etc/motd', banner),
     file('etc/profile', profile),
     file('init', initScript, 0o755),
