@@ -42,12 +42,15 @@ export interface Callable {
   readonly result: Type | undefined;
 }
 
-/** A host function: i32 and f64 parameters only, so that no BigInt is made on the way. */
+/**
+ * A function that the accelerator provides under a name. Where that is host
+ * code its types are i32 and f64, so that no BigInt is made on the way.
+ */
 export interface Import extends Callable {
   readonly host: true;
 }
 
-export function hostFunction(name: string, params: readonly ('i32' | 'f64')[], result?: 'i32' | 'f64'): Import {
+export function hostFunction(name: string, params: readonly Type[], result?: Type): Import {
   return { name, params, result, host: true };
 }
 

@@ -22,7 +22,8 @@ export interface World {
   /** Raw bits, zero-extended. Throws GuestFault. */
   load(address: bigint, size: 1 | 2 | 4 | 8, intent: Intent): bigint;
   store(address: bigint, size: 1 | 2 | 4 | 8, value: bigint): void;
-  host(name: string, args: readonly number[]): number;
+  /** Floats come and go as numbers. */
+  host(name: string, args: readonly Datum[]): Datum;
 }
 
 /** A guest exception on its way out of an instruction. Never leaves an accelerator. */
@@ -334,9 +335,10 @@ export class Evaluator {
 
   call(target: Callable, args: readonly Datum[]): Datum {
     if (isImport(target)) {
-      const plain = args.map((arg, n) => (target.params[n] === 'f64' ? f64FromBits(arg as bigint) : (arg as number)));
+      const plain = args.map((arg, n) => (target.params[n] === 'f64' ? f64FromBits(arg as bigint) : arg));
       const result = this.world.host(target.name, plain);
-      return target.result === 'f64' ? f64ToBits(result) : result | 0;
+      if (target.result === 'f64') return f64ToBits(result as number);
+      return target.result === 'i64' ? u64(result as bigint) : (result as number) | 0;
     }
     return this.body((target as IrFunction).body, args);
   }

@@ -81,6 +81,8 @@ export interface Operands {
   readonly k: number;
   /** Rounding mode. */
   readonly r: number;
+  /** The five-bit immediate of the CSR instructions. */
+  readonly z: number;
 }
 
 /** What floating-point state a row needs: none, on, or dirty (it writes an f register or flags). */
@@ -90,8 +92,8 @@ export interface Instruction {
   readonly mnemonic: string;
   readonly encoding: Encoding;
   readonly semantics: (m: RiscvInsn, o: Operands) => void;
-  /** Left to the interpreter tier: it may change the mode, the translation or what interrupts are taken. */
-  readonly system: boolean;
+  /** Whether it may change the mode, the translation or what interrupts are taken. */
+  readonly system: (o: Record<string, number>) => boolean;
   readonly fp: FpUse;
   /** Operand values that this encoding does not take; checked by the decoder. */
   readonly where: ((o: Record<string, number>) => boolean) | undefined;
@@ -100,7 +102,7 @@ export interface Instruction {
 }
 
 export interface Traits {
-  readonly system?: boolean;
+  readonly system?: boolean | ((o: Record<string, number>) => boolean);
   readonly fp?: FpUse;
   readonly where?: (o: Record<string, number>) => boolean;
 }
@@ -115,7 +117,7 @@ export function insn(
     mnemonic,
     encoding: encoding(bits),
     semantics,
-    system: traits.system ?? false,
+    system: typeof traits.system === 'function' ? traits.system : () => traits.system === true,
     fp: traits.fp ?? 'none',
     where: traits.where,
     extension: '',

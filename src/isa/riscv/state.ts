@@ -22,7 +22,6 @@ export const HART = layout('riscv-hart', 1, {
   mcause: u64,
   mtval: u64,
   menvcfg: u64,
-  mstateen0: u64,
   stvec: u64,
   sscratch: u64,
   sepc: u64,
@@ -30,11 +29,9 @@ export const HART = layout('riscv-hart', 1, {
   stval: u64,
   satp: u64,
   senvcfg: u64,
-  sstateen0: u64,
   stimecmp: initially(u64, 0xffff_ffff_ffff_ffffn),
   mcounteren: u64,
   scounteren: u64,
-  mcountinhibit: u64,
   /** Instructions retired, kept up to date between runs. */
   instret: u64,
   /** What a guest wrote to mcycle and minstret, as differences to `instret`. */
@@ -78,6 +75,10 @@ export const HART = layout('riscv-hart', 1, {
   attention: u32,
   /** Set while an instruction must go through the interpreter. */
   interpret: u32,
+  /** The last translation that succeeded came from a global mapping. */
+  lastGlobal: u32,
+  /** Derived: M-mode data accesses use MPP's translation. */
+  mprvOn: u32,
   /** Number of PMP entries to look at. */
   pmpCount: u32,
 });
