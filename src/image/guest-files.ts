@@ -23,8 +23,10 @@ export interface FileRecord {
 
 export interface GuestFiles {
   readonly guest: CatalogueGuest;
-  /** Contents by the catalogue's names. */
-  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Bytes, by the catalogue's names. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** The content of a file by the catalogue's name. */
+  read(name: string): Promise<Uint8Array>;
 }
 
 export interface GuestFilesOptions {
@@ -54,34 +56,38 @@ export async function ensureGuest(
     const known = guests.map((candidate) => candidate.arch).join(', ');
     throw new ImageError('no-such-guest', `there is no guest for ${arch}`, `choose one of: ${known}`);
   }
-  const cached = await readAll(host, guest);
-  if (cached !== undefined) return { guest, files: cached };
-  return host.store.locked(storeName(arch, 'fetch'), async () => {
-    const archive = new DebianArchive(host, options.keys ?? debianArchiveKeys, now);
-    const files = new Map<string, Uint8Array>();
-    for (const file of guest.files) files.set(file.name, await ensureFile(host, archive, guest, file));
-    return { guest, files };
-  });
-}
-
-/** Undefined when any file is missing, damaged or of another pin. */
-async function readAll(host: ImageHost, guest: CatalogueGuest): Promise<Map<string, Uint8Array> | undefined> {
-  const files = new Map<string, Uint8Array>();
-  for (const file of guest.files) {
-    const cached = await readCached(host, guest.arch, file.name);
-    if (cached === undefined || cached.record.pin !== pinOf(file)) return undefined;
-    files.set(file.name, cached.content);
+  if (!(await isComplete(host, guest))) {
+    await host.store.locked(storeName(arch, 'fetch'), async () => {
+      const archive = new DebianArchive(host, options.keys ?? debianArchiveKeys, now);
+      for (const file of guest.files) await ensureFile(host, archive, guest, file);
+    });
   }
-  return files;
+  const sizes = new Map<string, number>();
+  for (const file of guest.files) sizes.set(file.name, (await host.store.size(storeName(arch, file.name))) ?? 0);
+  return {
+    guest,
+    sizes,
+    async read(name) {
+      const content = await host.store.read(storeName(arch, name));
+      if (content !== undefined) return content;
+      throw new ImageError('no-such-file', `the ${arch} guest has no ${name}`, 'fetch it: trapframe images fetch');
+    },
+  };
 }
 
-async function readCached(host: ImageHost, arch: string, name: string) {
+async function isComplete(host: ImageHost, guest: CatalogueGuest): Promise<boolean> {
+  for (const file of guest.files) {
+    if ((await cachedRecord(host, guest.arch, file.name))?.pin !== pinOf(file)) return false;
+  }
+  return true;
+}
+
+/** What the cache holds of a file; undefined when it is missing or damaged. */
+async function cachedRecord(host: ImageHost, arch: string, name: string): Promise<FileRecord | undefined> {
   const text = await host.store.read(`${storeName(arch, name)}.json`);
   const record = text === undefined ? undefined : parseRecord(fromUtf8(text));
-  if (record === undefined) return undefined;
-  const content = await host.store.read(storeName(arch, name));
   // Its hash was checked when it was written; a cut-off file is what can happen to it since.
-  return content?.length === record.size ? { record, content } : undefined;
+  return record !== undefined && (await host.store.size(storeName(arch, name))) === record.size ? record : undefined;
 }
 
 export function parseRecord(text: string): FileRecord | undefined {
@@ -106,16 +112,14 @@ async function ensureFile(
   archive: DebianArchive,
   guest: CatalogueGuest,
   file: CatalogueFile,
-): Promise<Uint8Array> {
-  const cached = await readCached(host, guest.arch, file.name);
-  if (cached?.record.pin === pinOf(file)) return cached.content;
+): Promise<void> {
+  const cached = await cachedRecord(host, guest.arch, file.name);
+  if (cached?.pin === pinOf(file)) return;
   try {
-    return await fetchFile(host, archive, guest, file);
+    await fetchFile(host, archive, guest, file);
   } catch (error) {
     if (cached === undefined) throw error;
-    const { record, content } = cached;
-    host.progress.note(`${file.title} could not be fetched; using ${record.package} ${record.version} from the cache`);
-    return content;
+    host.progress.note(`${file.title} could not be fetched; using ${cached.package} ${cached.version} from the cache`);
   }
 }
 
@@ -124,7 +128,7 @@ async function fetchFile(
   archive: DebianArchive,
   guest: CatalogueGuest,
   file: CatalogueFile,
-): Promise<Uint8Array> {
+): Promise<void> {
   for (const [index, source] of file.sources.entries()) {
     const taken = await takeFrom(host, archive, file, source);
     if (taken === undefined) {
@@ -147,7 +151,7 @@ async function fetchFile(
     const name = storeName(guest.arch, file.name);
     await host.store.write(name, content);
     await host.store.write(`${name}.json`, utf8(`${JSON.stringify(record, null, 2)}\n`));
-    return content;
+    return;
   }
   throw new ImageError(
     'guest-unavailable',

@@ -58,6 +58,8 @@ export interface Codecs {
 export interface Store {
   /** undefined when absent. */
   read(name: string): Promise<Uint8Array | undefined>;
+  /** Bytes; undefined when absent. */
+  size(name: string): Promise<number | undefined>;
   /** Appears whole or not at all. */
   write(name: string, content: Uint8Array): Promise<void>;
   remove(name: string): Promise<void>;

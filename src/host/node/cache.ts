@@ -49,6 +49,11 @@ export class FileCache {
     }
   }
 
+  async size(name: string): Promise<number | undefined> {
+    const status = await stat(this.locate(name)).catch(() => undefined);
+    return status?.isFile() ? status.size : undefined;
+  }
+
   async write(name: string, content: Uint8Array): Promise<void> {
     const full = this.locate(name);
     const temporary = `${full}.${process.pid}.part`;

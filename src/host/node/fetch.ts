@@ -2,7 +2,6 @@
  * Fetches files over HTTP: retries, resumes where a connection broke, gives up
  * on silence. Proxies are taken from HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
  */
-import http from 'node:http';
 import { HostError } from '../../bits/errors.ts';
 
 export interface FetchOptions {
@@ -27,7 +26,7 @@ const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 export async function openUrl(url: string, options: FetchOptions = {}): Promise<Fetched | undefined> {
   const attempts = options.attempts ?? 3;
   const connection = new Connection(url, options.silence ?? 30_000);
-  useProxies();
+  await useProxies();
   let first: globalThis.Response | undefined;
   for (let attempt = 1; first === undefined; attempt++) {
     try {
@@ -166,12 +165,13 @@ function failed(url: string, error: unknown): HostError {
 let proxiesDone = false;
 
 /** Node's fetch ignores the proxy variables unless told not to (Node 24.14, 25.4 and newer). */
-function useProxies(): void {
+async function useProxies(): Promise<void> {
   if (proxiesDone) return;
   proxiesDone = true;
   const isSet = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'].some((name) => process.env[name]);
-  const node = http as { setGlobalProxyFromEnv?: () => unknown };
-  if (isSet) node.setGlobalProxyFromEnv?.();
+  if (!isSet) return;
+  const http: { setGlobalProxyFromEnv?: () => unknown } = await import('node:http');
+  http.setGlobalProxyFromEnv?.();
 }
 
 function sleep(milliseconds: number): Promise<void> {

