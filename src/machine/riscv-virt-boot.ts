@@ -5,8 +5,7 @@
  * Placement follows QEMU 7.2 (hw/riscv/boot.c's rules): the kernel at the next
  * 2 MiB boundary behind the firmware, the ramdisk half the RAM or 128 MiB
  * further, the tree at the end of RAM below 3 GiB, aligned to 2 MiB.
- * Departure: a Linux Image keeps its `text_offset` when there is no firmware in RAM, so that what
- * lies below it stays free, and a ramdisk never starts inside the kernel's image.
+ * Departure: a ramdisk never starts inside the kernel's image.
  */
 import { alignDown, alignUp, writeU32, writeU64 } from '../bits/endian.ts';
 import { ConfigError } from '../bits/errors.ts';
@@ -21,7 +20,10 @@ const PRV_S = 1;
 
 /** The order in which images take their places. */
 export interface BootFiles {
+  /** Bytes of RAM. */
   readonly memory: number;
+  /** Bytes at the start of RAM where a kernel expects firmware though there is none. */
+  readonly reserved?: number;
   readonly firmware?: BootImage;
   readonly kernel?: BootImage;
   readonly initrd?: Uint8Array;
@@ -42,7 +44,7 @@ export function placeImages(files: BootFiles): Placed {
   const { base } = VIRT_MAP.dram;
   const segments: Segment[] = [];
   let firmwareEntry: number = base;
-  let firmwareEnd: number = base;
+  let firmwareEnd = base + (files.reserved ?? 0);
   if (files.firmware) {
     const placed = place(files.firmware, base, 'firmware', files.memory);
     segments.push(...placed.segments);
@@ -51,10 +53,7 @@ export function placeImages(files: BootFiles): Placed {
   }
   if (!files.kernel) return { segments, firmwareEntry, kernelEntry: 0 };
 
-  let start = alignUp(firmwareEnd, 2 * MIB);
-  const { kernel } = files;
-  if (kernel.kind === 'linux' && kernel.textOffset < 64 * MIB) start = Math.max(start, base + kernel.textOffset);
-  const placed = place(kernel, start, 'kernel', files.memory);
+  const placed = place(files.kernel, alignUp(firmwareEnd, 2 * MIB), 'kernel', files.memory);
   for (const segment of placed.segments) {
     const clash = segments.find(
       (other) => segment.address < other.address + other.size && other.address < segment.address + segment.size,
