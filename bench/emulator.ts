@@ -49,7 +49,11 @@ export interface Line {
   readonly text: string;
   /** Seconds since the start of the emulator. */
   readonly at: number;
+  /** CPU seconds of the emulator so far; only for the suite's own lines, since asking takes a moment. */
+  readonly cpu: number;
 }
+
+const MEASURED = /^(?:begin|result) /;
 
 const living = new Set<Emulator>();
 process.on('exit', () => {
@@ -103,12 +107,17 @@ export class Emulator {
 
   /** Seconds from the start until `text` stood in the output; throws after `seconds` or when the emulator ends first. */
   async expect(text: string, seconds: number): Promise<number> {
-    const timer = setTimeout(() => this.kill(), seconds * 1000);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.kill();
+    }, seconds * 1000);
     try {
       while (!this.output.includes(text)) {
         if (this.done) {
           const tail = this.output.slice(-2000);
-          throw new Error(`'${text}' did not appear within ${seconds} s or before the end. Last output:\n${tail}`);
+          const why = late ? `did not appear within ${seconds} s` : 'did not appear before the emulator ended';
+          throw new Error(`'${text}' ${why}. Last output:\n${tail}`);
         }
         await new Promise<void>((resolve) => this.waiting.add(resolve));
       }
@@ -139,7 +148,8 @@ export class Emulator {
     this.output += text;
     const parts = (this.partial + text).split('\n');
     this.partial = parts.pop() ?? '';
-    for (const part of parts) this.lines.push({ text: part.replace(/\r+$/, ''), at });
+    const cpu = parts.some((part) => MEASURED.test(part)) ? this.usage().cpuSeconds : 0;
+    for (const part of parts) this.lines.push({ text: part.replace(/\r+$/, ''), at, cpu });
     this.wake();
   }
 
@@ -147,4 +157,15 @@ export class Emulator {
     for (const resolve of this.waiting) resolve();
     this.waiting.clear();
   }
+}
+
+/** Share of all processors in use since the previous call (the first counts from boot), 0 to 1. */
+export function busyShare(since: readonly [busy: number, all: number] = [0, 0]): {
+  readonly share: number;
+  readonly now: readonly [busy: number, all: number];
+} {
+  const fields = readFileSync('/proc/stat', 'latin1').split('\n')[0].trim().split(/\s+/).slice(1, 9).map(Number);
+  const all = fields.reduce((sum, ticks) => sum + ticks, 0);
+  const busy = all - fields[3] - fields[4]; // idle and waiting for disks
+  return { share: all > since[1] ? (busy - since[0]) / (all - since[1]) : 0, now: [busy, all] };
 }

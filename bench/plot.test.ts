@@ -8,6 +8,7 @@ const results = (ratios: readonly number[]): Results => ({
   host: 'a <cpu>',
   versions: {},
   rounds: 1,
+  time: 'wall',
   kernels: ratios.map((ratio, index) => ({ name: `k${index}`, title: `k${index}`, count: 1, ratio })),
   mean: 1.5,
   warnings: [],

@@ -1,4 +1,5 @@
 /** What a benchmark run found, as bench/out/results.json holds it, and what follows from the numbers. */
+import type { Line } from './emulator.ts';
 
 /** One kernel in one run. */
 export interface Sample {
@@ -10,6 +11,8 @@ export interface Sample {
   readonly wall: number;
   /** Wall seconds by the host's clock between the lines before and after. */
   readonly host: number;
+  /** CPU seconds of the emulator on the host, all threads, in steps of 0.01. */
+  readonly hostCpu: number;
   readonly checksum: string;
 }
 
@@ -17,7 +20,7 @@ export interface KernelResult {
   readonly name: string;
   readonly title: string;
   readonly count: number;
-  /** Medians, wall seconds by the host's clock; undefined where it did not run. */
+  /** Medians, seconds of `time`; undefined where it did not run. */
   readonly native?: number;
   readonly qemu?: number;
   readonly ours?: number;
@@ -42,6 +45,8 @@ export interface Results {
   readonly host: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly rounds: number;
+  /** What the kernels' seconds are: the host's clock, or CPU time of the emulator (all its threads). */
+  readonly time: 'wall' | 'cpu';
   readonly kernels: readonly KernelResult[];
   /** Geometric mean of the ratios. */
   readonly mean?: number;
@@ -64,12 +69,12 @@ export function geometricMean(values: readonly number[]): number {
 }
 
 /** Reads the suite's lines; an unfinished kernel is left out. */
-export function parseSamples(lines: readonly { readonly text: string; readonly at: number }[]): Sample[] {
+export function parseSamples(lines: readonly Line[]): Sample[] {
   const samples: Sample[] = [];
-  let began: { name: string; at: number } | undefined;
-  for (const { text, at } of lines) {
+  let began: { name: string; at: number; cpu: number } | undefined;
+  for (const { text, at, cpu: used } of lines) {
     const begin = /^begin (\w+)$/.exec(text);
-    if (begin) began = { name: begin[1], at };
+    if (begin) began = { name: begin[1], at, cpu: used };
     const result = /^result (\w+) (\d+) ([\d.]+) ([\d.]+) ([0-9a-f]{16})$/.exec(text);
     if (!result || result[1] !== began?.name) continue;
     const [, name, count, cpu, wall, checksum] = result;
@@ -79,6 +84,7 @@ export function parseSamples(lines: readonly { readonly text: string; readonly a
       cpu: Number(cpu),
       wall: Number(wall),
       host: at - began.at,
+      hostCpu: used - began.cpu,
       checksum,
     });
     began = undefined;

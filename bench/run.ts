@@ -7,6 +7,7 @@
  *   COREMARK_DIR                  CoreMark's sources, if wanted
  *   --rounds=3 --only=integer,calls --scale=0.1 --no-ours --no-boot --no-suite
  *   --arguments="-accel reference"   for ours alone
+ *   --time=cpu   compare CPU time instead of wall time, on a machine that others use too
  *
  * Writes bench/out/results.json and, after a whole run, docs/bench.svg.
  */
@@ -16,7 +17,7 @@ import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildPrograms, type Programs } from './build.ts';
-import { Emulator } from './emulator.ts';
+import { busyShare, Emulator } from './emulator.ts';
 import { benchInitrd } from './initrd.ts';
 import { COREMARK, type Kernel, KERNELS } from './kernels.ts';
 import { plot } from './plot.ts';
@@ -48,6 +49,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '3' },
     only: { type: 'string' },
     scale: { type: 'string', default: '1' },
+    time: { type: 'string', default: 'wall' },
     arguments: { type: 'string', default: '' },
     ours: { type: 'boolean', default: true },
     boot: { type: 'boolean', default: true },
@@ -102,10 +104,11 @@ async function guestSuite(contestant: Contestant, files: Files, kernels: readonl
 function native(programs: Programs, { name, count }: Kernel): number {
   for (let times = 1; ; times *= 10) {
     const suite = spawnSync(join(programs.host, 'suite'), [`${name}=${count * times}`], { encoding: 'utf8' });
-    const lines = suite.stdout.split('\n').map((text) => ({ text, at: 0 }));
+    const lines = suite.stdout.split('\n').map((text) => ({ text, at: 0, cpu: 0 }));
     const [sample] = parseSamples(lines);
     if (!sample) throw new Error(`the host's suite did not run ${name}: ${suite.stdout}${suite.stderr}`);
-    if (sample.wall >= NATIVE_SECONDS || times >= 1000) return sample.wall / times;
+    if (sample.wall >= NATIVE_SECONDS || times >= 1000)
+      return (options.time === 'cpu' ? sample.cpu : sample.wall) / times;
   }
 }
 
@@ -172,7 +175,9 @@ function kernelResults(
   return kernels.map(({ name, title, count }) => {
     const of = (who: 'qemu' | 'ours'): Sample[] => rounds[who].flat().filter((sample) => sample.name === name);
     const time = (samples: readonly Sample[]) =>
-      samples.length > 0 ? median(samples.map(({ host }) => host)) : undefined;
+      samples.length > 0
+        ? median(samples.map((sample) => (options.time === 'cpu' ? sample.hostCpu : sample.host)))
+        : undefined;
     const sums = new Set([...of('qemu'), ...of('ours')].map(({ checksum }) => checksum));
     if (sums.size > 1) warnings.push(`${name}: the checksums differ: ${[...sums].join(', ')}`);
     const qemu = time(of('qemu'));
@@ -186,6 +191,10 @@ async function main(): Promise<void> {
   const rounds = Number(options.rounds);
   const scale = Number(options.scale);
   if (!(rounds >= 1) || !(scale > 0)) throw new Error('--rounds and --scale take positive numbers');
+  if (options.time !== 'wall' && options.time !== 'cpu') throw new Error('--time is wall or cpu');
+  const quiet = busyShare().now;
+  await sleep(2);
+  const { share } = busyShare(quiet);
   const coremark = process.env['COREMARK_DIR'];
   const programs = buildPrograms(coremark);
   const files = prepare(programs);
@@ -199,6 +208,7 @@ async function main(): Promise<void> {
   else console.log(options.ours ? `ours is not run: ${OURS.command} does not exist` : 'ours is not run: --no-ours');
 
   const warnings: string[] = [];
+  if (share > 0.1) warnings.push(`the machine was ${(share * 100).toFixed(0)} % busy before the run began`);
   const natives = new Map<string, number[]>();
   const samples: Record<'qemu' | 'ours', Sample[][]> = { qemu: [], ours: [] };
   const boots: Record<'qemu' | 'ours', Boot[]> = { qemu: [], ours: [] };
@@ -239,6 +249,7 @@ async function main(): Promise<void> {
     host: `${cpus()[0].model.trim()} x ${cpus().length}`,
     versions: { qemu: version(QEMU.command, '--version'), node: process.version },
     rounds,
+    time: options.time,
     kernels: table,
     mean: ratios.length > 0 ? geometricMean(ratios) : undefined,
     ...machines,

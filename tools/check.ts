@@ -40,8 +40,8 @@ export const STATIC_STEPS: readonly Step[] = [
   types('browser', 'tsconfig.browser.json'),
 ];
 
-/** The test files that the patterns name, sorted. */
-export function testFiles(...patterns: string[]): string[] {
+/** The files of the project that the patterns name, sorted, relative to its root. */
+export function filesMatching(...patterns: string[]): string[] {
   return globSync(patterns, { cwd: root }).sort();
 }
 
@@ -67,7 +67,7 @@ export function runSteps(steps: readonly Step[]): boolean {
 if (import.meta.main) {
   const steps = [...STATIC_STEPS];
   if (!process.argv.includes('--static')) {
-    steps.push(nodeStep('unit tests', '--test', '--test-reporter=dot', ...testFiles(...UNIT_TESTS)));
+    steps.push(nodeStep('unit tests', '--test', '--test-reporter=dot', ...filesMatching(...UNIT_TESTS)));
   }
   process.exitCode = runSteps(steps) ? 0 : 1;
 }

@@ -6,25 +6,25 @@
  * What is not run is said with its reason: by each test itself, and here for long ones.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { runSteps, STATIC_STEPS, testFiles, UNIT_TESTS } from './check.ts';
+import { resolve } from 'node:path';
+import { filesMatching, runSteps, STATIC_STEPS, UNIT_TESTS } from './check.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const all = process.argv.includes('--all');
 
 /** Some tests compare with QEMU and cross compilers; without them they are skipped, so a failure here is no end. */
 function installSystemPackages(): void {
-  const installer = join(root, 'tools', 'install-system-packages.ts');
-  if (!existsSync(installer)) return;
-  const { status } = spawnSync(process.execPath, [installer], { cwd: root, stdio: 'inherit' });
+  const [installer] = filesMatching('tools/install-system-packages.{ts,mjs,sh}');
+  if (installer === undefined) return;
+  const command = installer.endsWith('.sh') ? 'sh' : process.execPath;
+  const { status } = spawnSync(command, [installer], { cwd: root, stdio: 'inherit' });
   if (status !== 0) console.warn('system packages were not installed; tests that need them say that they are skipped');
 }
 
 function runTests(): boolean {
-  const heavy = testFiles('test/**/*.test.ts').filter((file) => !file.endsWith('.long.test.ts'));
-  const long = testFiles('test/**/*.long.test.ts');
-  const files = [...testFiles(...UNIT_TESTS), ...heavy, ...(all ? long : [])];
+  const heavy = filesMatching('test/**/*.test.ts').filter((file) => !file.endsWith('.long.test.ts'));
+  const long = filesMatching('test/**/*.long.test.ts');
+  const files = [...filesMatching(...UNIT_TESTS), ...heavy, ...(all ? long : [])];
   if (!all && long.length > 0) console.log(`not run here (npm run test:all does): ${long.join(', ')}`);
   if (files.length === 0) throw new Error('no test file was found');
   const args = ['--test', '--test-timeout=900000', ...files];
