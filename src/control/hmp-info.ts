@@ -1,0 +1,91 @@
+/** The topics of `info`. */
+import { ControlError } from './hub.ts';
+import type { Hmp } from './hmp.ts';
+import { registersText } from './hmp-registers.ts';
+
+export interface Topic {
+  readonly parameters?: string;
+  readonly help: string;
+  run(hmp: Hmp, argument: string | undefined): string;
+}
+
+const describe = (topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit', help: string): Topic => ({
+  help,
+  run: ({ control }) => withNewline(control.machine.describe(topic)),
+});
+const withNewline = (text: string) => (text === '' || text.endsWith('\n') ? text : text + '\n');
+
+export const TOPICS: Readonly<Record<string, Topic>> = {
+  block: {
+    help: 'show the block devices',
+    run: ({ control }) =>
+      control.info
+        .blocks()
+        .map(({ device, file, readOnly }) => `${device}: ${file} (raw${readOnly ? ', read-only' : ''})\n`)
+        .join(''),
+  },
+  chardev: {
+    help: 'show the character devices',
+    run: ({ control }) =>
+      control.info
+        .chardevs()
+        .map(({ label, filename }) => `${label}: filename=${filename}\n`)
+        .join(''),
+  },
+  cpus: {
+    help: 'show each CPU',
+    run: ({ control, cpu }) =>
+      control.machine.vcpus
+        .map(
+          ({ index, halted }) =>
+            `${index === cpu ? '*' : ' '} CPU #${index}: thread_id=${control.info.process}${halted ? ' (halted)' : ''}\n`,
+        )
+        .join(''),
+  },
+  history: {
+    help: 'show the command line history',
+    run: (hmp) =>
+      hmp
+        .history()
+        .map((line, i) => `${i}: '${line}'\n`)
+        .join(''),
+  },
+  jit: describe('jit', 'show what the compiler has done'),
+  kvm: { help: 'show KVM information', run: () => 'kvm support: not compiled\n' },
+  mtree: describe('mtree', 'show the memory map'),
+  name: {
+    help: 'show the name of the machine',
+    run: ({ control }) => (control.info.name ? control.info.name + '\n' : ''),
+  },
+  qtree: describe('qtree', 'show the devices'),
+  registers: {
+    parameters: '[-a|vcpu]',
+    help: 'show the processor registers (-a: of all processors)',
+    run({ control, cpu }, argument) {
+      const { vcpus } = control.machine;
+      if (argument === '-a') return vcpus.map(registersText).join('');
+      const index = argument === undefined ? cpu : Number(argument);
+      if (!vcpus[index]) throw new ControlError('CPU not available');
+      return registersText(vcpus[index]);
+    },
+  },
+  status: {
+    help: 'show whether the machine runs',
+    run({ control }) {
+      const { state } = control.machine;
+      if (state === 'running' || state === 'paused') return `VM status: ${state}\n`;
+      return `VM status: paused (${state})\n`;
+    },
+  },
+  uuid: {
+    help: 'show the UUID of the machine',
+    run: ({ control }) => `${control.info.uuid ?? '00000000-0000-0000-0000-000000000000'}\n`,
+  },
+  version: { help: 'show the version', run: ({ control }) => `${control.info.version}Trapframe\n` },
+};
+
+/** Topics that QEMU has and this monitor does not. */
+export const OTHER_TOPICS: readonly string[] =
+  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads irq lapic mem memdev memory-devices memory_size_summary mice migrate migrate_capabilities migrate_parameters network numa opcount pci pic profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
+    ' ',
+  );

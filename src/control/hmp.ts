@@ -1,0 +1,280 @@
+/**
+ * The human monitor's commands, without a terminal: one line in, text out.
+ *
+ * Spec: QEMU 7.2, "QEMU Monitor"; messages as QEMU words them, since scripts read them.
+ * Departure: a command that QEMU has and we do not answers with its name and what to use.
+ */
+import { type Control, ControlError } from './hub.ts';
+import { dump, type Format, parseFormat, printed } from './hmp-dump.ts';
+import { Scanner } from './hmp-expression.ts';
+import { OTHER_TOPICS, TOPICS } from './hmp-info.ts';
+import { registerByName } from './hmp-registers.ts';
+
+interface Command {
+  readonly also?: string;
+  readonly parameters?: string;
+  readonly help: string;
+  run(hmp: Hmp, arguments_: Scanner): string | Promise<string>;
+}
+
+const NO_DISPLAY = 'there is no display on this machine';
+
+export class Hmp {
+  readonly control: Control;
+  /** The processor that `x`, `info registers` and `$name` look at. */
+  cpu = 0;
+  /** Lines of the editor, when there is one. */
+  history: () => readonly string[] = () => [];
+  format: Format = { count: 1, letter: 'x', size: 4 };
+
+  constructor(control: Control) {
+    this.control = control;
+  }
+
+  selectCpu(index: number): boolean {
+    if (!this.control.machine.vcpus[index]) return false;
+    this.cpu = index;
+    return true;
+  }
+
+  /** Runs one line; what goes wrong is text as well. */
+  async execute(line: string): Promise<string> {
+    const scanner = new Scanner(line, (name) => {
+      const vcpu = this.control.machine.vcpus[this.cpu];
+      return vcpu ? registerByName(vcpu, name) : undefined;
+    });
+    // A format may follow without a space: `x/4xw`.
+    scanner.space();
+    const name = /^[^\s/]*/.exec(line.slice(scanner.at))?.[0] ?? '';
+    if (name === '' && scanner.done) return '';
+    scanner.at += name.length;
+    const found = find(name);
+    if (!found) return unknown(name);
+    const [canonical, command] = found;
+    try {
+      const text = await command.run(this, scanner);
+      if (canonical !== 'info' && canonical !== 'help' && !scanner.done)
+        return `${names(canonical, command)}: extraneous characters at the end of line\n${tryHelp(name)}`;
+      return text;
+    } catch (error) {
+      if (error instanceof Usage) return `${error.message}\n${tryHelp(name)}`;
+      if (error instanceof ControlError && SYNTAX.test(error.message)) return `${error.message}\n${tryHelp(name)}`;
+      return `Error: ${(error as Error).message}\n`;
+    }
+  }
+
+  /** Completions of the last word of a line. */
+  complete(line: string): string[] {
+    const words = line.split(/\s+/);
+    const last = words.at(-1) ?? '';
+    const pool =
+      words.length === 1
+        ? Object.entries(COMMANDS).flatMap(([name, { also }]) => (also ? [name, also] : [name]))
+        : words.length === 2 && words[0] === 'info'
+          ? Object.keys(TOPICS)
+          : words.length === 2 && (words[0] === 'help' || words[0] === '?')
+            ? Object.keys(COMMANDS)
+            : [];
+    return pool.filter((word) => word.startsWith(last)).sort();
+  }
+}
+
+/** A mistake in the arguments; answered with a pointer to the help. */
+class Usage extends Error {}
+
+/** Messages of the expression and format readers, which QEMU ends with the pointer to the help. */
+const SYNTAX =
+  /^(unexpected end|invalid char|'\)' expected|unknown register|division by zero|number too large|missing term|unterminated|unsupported escape|expression too deep)/;
+
+const tryHelp = (name: string) => `Try "help ${name}" for more information\n`;
+const names = (name: string, { also }: Command) => (also ? `${name}|${also}` : name);
+
+function find(name: string): [string, Command] | undefined {
+  if (Object.hasOwn(COMMANDS, name)) return [name, COMMANDS[name]];
+  return Object.entries(COMMANDS).find(([, { also }]) => also === name);
+}
+
+function unknown(name: string): string {
+  if (!OTHER_COMMANDS.includes(name)) return `unknown command: '${name}'\n`;
+  return `Error: the command '${name}' is not there yet; "help" lists those that are\n`;
+}
+
+function text(name: string, scanner: Scanner): string {
+  const word = scanner.word();
+  if (word === undefined) throw new Usage(`${name}: string expected`);
+  return word;
+}
+
+const control = (help: string, act: (control: Control) => void | Promise<void>, also?: string): Command => ({
+  also,
+  help,
+  async run(hmp, scanner) {
+    if (scanner.done) await act(hmp.control);
+    return '';
+  },
+});
+const noDisplay = (parameters: string, help: string): Command => ({
+  parameters,
+  help,
+  run(_, scanner) {
+    scanner.at = scanner.text.length;
+    throw new ControlError(NO_DISPLAY);
+  },
+});
+
+function memory(help: string, read: (hmp: Hmp, at: bigint, length: number) => Uint8Array | undefined): Command {
+  return {
+    parameters: '/fmt addr',
+    help,
+    run(hmp, scanner) {
+      const format = parseFormat(scanner, hmp.format, true);
+      const address = scanner.expression();
+      if (!scanner.done) return '';
+      hmp.format = format;
+      return dump(format, address, (at, length) => read(hmp, at, length));
+    },
+  };
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  cont: control('resume emulation', (hub) => hub.cont(), 'c'),
+  cpu: {
+    parameters: 'index',
+    help: 'set the default CPU',
+    run(hmp, scanner) {
+      if (!hmp.selectCpu(Number(scanner.expression()))) return 'invalid CPU index\n';
+      return '';
+    },
+  },
+  gva2gpa: {
+    parameters: 'addr',
+    help: 'print the guest physical address of a guest virtual address',
+    run(hmp, scanner) {
+      const physical = hmp.control.machine.vcpus[hmp.cpu]?.translate(BigInt.asUintN(64, scanner.expression()));
+      return physical === undefined ? 'Unmapped\n' : `gpa: 0x${physical.toString(16)}\n`;
+    },
+  },
+  help: {
+    also: '?',
+    parameters: '[cmd]',
+    help: 'show the help',
+    run: (_, scanner) => helpText(scanner.word(), scanner.word()),
+  },
+  info: { parameters: '[subcommand]', help: 'show various information about the machine', run: info },
+  log: {
+    parameters: 'item1[,...]',
+    help: 'log the given items (none: nothing)',
+    run(hmp, scanner) {
+      const items = text('log', scanner);
+      const { log } = hmp.control.host;
+      if (!log) throw new ControlError('logging is fixed; use -d on the command line');
+      return log(items === 'none' ? [] : items.split(',')) ?? '';
+    },
+  },
+  memsave: {
+    parameters: 'addr size file',
+    help: "save to disk virtual memory dump starting at 'addr' of size 'size'",
+    run: (hmp, scanner) =>
+      save(scanner, 'memsave', (at, size, file) => hmp.control.saveVirtual(at, size, file, hmp.cpu)),
+  },
+  nmi: {
+    help: 'inject an NMI',
+    run() {
+      throw new ControlError('this feature or command is not currently supported');
+    },
+  },
+  pmemsave: {
+    parameters: 'addr size file',
+    help: "save to disk physical memory dump starting at 'addr' of size 'size'",
+    run: (hmp, scanner) => save(scanner, 'pmemsave', (at, size, file) => hmp.control.savePhysical(at, size, file)),
+  },
+  print: {
+    also: 'p',
+    parameters: '/fmt expr',
+    help: 'print expression value (use $reg for CPU register access)',
+    run(hmp, scanner) {
+      const format = parseFormat(scanner, hmp.format, false);
+      const value = scanner.expression();
+      if (!scanner.done) return '';
+      hmp.format = { ...hmp.format, letter: format.letter };
+      return printed(format.letter, value) + '\n';
+    },
+  },
+  quit: control('quit the emulator', (hub) => hub.quit(), 'q'),
+  screendump: noDisplay('filename', 'save the screen as an image'),
+  sendkey: noDisplay('keys [hold_ms]', 'send keys to the machine'),
+  stop: control('stop emulation', (hub) => hub.stop(), 's'),
+  sum: {
+    parameters: 'addr size',
+    help: 'compute the checksum of a memory region',
+    run(hmp, scanner) {
+      const address = Number(BigInt.asUintN(64, scanner.expression()));
+      const length = Number(scanner.expression());
+      if (length < 0 || length > 2 ** 26) throw new ControlError('the size is out of range');
+      const bytes = hmp.control.machine.readMemory(address, length);
+      if (!bytes) throw new ControlError('there is no RAM');
+      let sum = 0;
+      for (const byte of bytes) sum = (((sum >> 1) | (sum << 15)) + byte) & 0xffff;
+      return sum.toString().padStart(5, '0') + '\n';
+    },
+  },
+  system_powerdown: control('send system power down event', (hub) => hub.powerdown()),
+  system_reset: control('reset the system', (hub) => hub.reset()),
+  x: memory("virtual memory dump starting at 'addr'", (hmp, at, length) =>
+    hmp.control.readVirtual(hmp.cpu, at, length),
+  ),
+  xp: memory("physical memory dump starting at 'addr'", (hmp, at, length) =>
+    at <= Number.MAX_SAFE_INTEGER ? hmp.control.machine.readMemory(Number(at), length) : undefined,
+  ),
+};
+
+async function save(
+  scanner: Scanner,
+  name: string,
+  act: (at: bigint, size: bigint, file: string) => Promise<void>,
+): Promise<string> {
+  const address = BigInt.asUintN(64, scanner.expression());
+  const size = scanner.expression();
+  const file = text(name, scanner);
+  if (scanner.done) await act(address, size, file);
+  return '';
+}
+
+function info(hmp: Hmp, scanner: Scanner): string {
+  const name = scanner.word();
+  if (name === undefined) return helpText('info');
+  if (!Object.hasOwn(TOPICS, name)) {
+    if (OTHER_TOPICS.includes(name)) throw new ControlError(`'info ${name}' is not there; "help info" lists what is`);
+    return `unknown command: 'info ${name}'\n`;
+  }
+  const topic = TOPICS[name];
+  const argument = topic.parameters ? scanner.word() : undefined;
+  if (!scanner.done)
+    return `${name}: extraneous characters at the end of line\nTry "help info ${name}" for more information\n`;
+  return topic.run(hmp, argument);
+}
+
+function helpText(name?: string, topic?: string): string {
+  const lineOf = (label: string, parameters: string | undefined, help: string) =>
+    `${label} ${parameters ?? ''} -- ${help}\n`;
+  if (name === undefined)
+    return Object.entries(COMMANDS)
+      .map(([key, command]) => lineOf(names(key, command), command.parameters, command.help))
+      .join('');
+  if (name === 'info') {
+    const known = topic === undefined || Object.hasOwn(TOPICS, topic);
+    if (!known) return `unknown command: 'info ${topic}'\n`;
+    return Object.entries(TOPICS)
+      .filter(([key]) => topic === undefined || key === topic)
+      .map(([key, { parameters, help }]) => lineOf(`info ${key}`, parameters, help))
+      .join('');
+  }
+  const found = find(name);
+  return found ? lineOf(names(...found), found[1].parameters, found[1].help) : unknown(name);
+}
+
+/** Commands that QEMU has and this monitor does not. */
+const OTHER_COMMANDS: readonly string[] =
+  'announce_self balloon block_job_cancel block_job_complete block_job_pause block_job_resume block_job_set_speed block_resize block_set_io_throttle block_stream boot_set calc_dirty_rate cancel_vcpu_dirty_limit change chardev-add chardev-change chardev-remove chardev-send-break client_migrate_info closefd commit delvm device_add device_del drive_add drive_backup drive_del drive_mirror dump-guest-memory dumpdtb eject exit_preconfig expire_password gdbserver getfd gpa2hpa gpa2hva hostfwd_add hostfwd_remove i loadvm logfile migrate migrate_cancel migrate_continue migrate_incoming migrate_pause migrate_recover migrate_set_capability migrate_set_parameter migrate_start_postcopy mouse_button mouse_move mouse_set nbd_server_add nbd_server_remove nbd_server_start nbd_server_stop netdev_add netdev_del o object_add object_del pcie_aer_inject_error qemu-io qom-get qom-list qom-set replay_break replay_delete_break replay_seek ringbuf_read ringbuf_write savevm set_link set_password set_vcpu_dirty_limit singlestep snapshot_blkdev snapshot_blkdev_internal snapshot_delete_blkdev_internal stopcapture sync-profile system_wakeup trace-event watchdog_action wavcapture x_colo_lost_heartbeat'.split(
+    ' ',
+  );

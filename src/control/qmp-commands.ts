@@ -1,0 +1,122 @@
+/** The commands of QMP that are here, in QEMU's schema. */
+import { type Control, ControlError } from './hub.ts';
+import type { Json } from './json-values.ts';
+import { type Arguments, integer, type Takes } from './qmp-arguments.ts';
+
+export interface QmpCommand {
+  readonly takes?: Takes;
+  run(control: Control, given: Arguments): Json | undefined | Promise<Json | undefined>;
+}
+
+type Run = QmpCommand['run'];
+const query = (run: Run): QmpCommand => ({ run });
+const none = (takes: Takes, message: string): QmpCommand => ({
+  takes,
+  run() {
+    throw new ControlError(message);
+  },
+});
+
+const NO_DISPLAY = 'There is no display on this machine';
+
+/** The version as QEMU reports its own, so that clients can compare numbers. */
+export function versionOf(control: Control): Json {
+  const [major = 0, minor = 0, micro = 0] = control.info.version.split('.').map((part) => parseInt(part, 10) || 0);
+  return { qemu: { micro, minor, major }, package: `Trapframe ${control.info.version}` };
+}
+
+export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
+  // Answered by the server itself; listed so that query-commands knows it.
+  qmp_capabilities: { takes: { enable: 'array?' }, run: () => undefined },
+  'query-version': query((control) => versionOf(control)),
+  'query-commands': query(() => Object.keys(QMP_COMMANDS).map((name) => ({ name }))),
+  'query-events': query(() => ['STOP', 'RESUME', 'SHUTDOWN', 'RESET', 'POWERDOWN'].map((name) => ({ name }))),
+  'query-status': query(({ machine }) => ({
+    status: machine.state,
+    singlestep: false,
+    running: machine.state === 'running',
+  })),
+  'query-name': query(({ info }) => (info.name === undefined ? {} : { name: info.name })),
+  'query-uuid': query(({ info }) => ({ UUID: info.uuid ?? '00000000-0000-0000-0000-000000000000' })),
+  'query-target': query(({ info }) => ({ arch: info.target })),
+  'query-kvm': query(() => ({ enabled: false, present: false })),
+  'query-cpus-fast': query(({ machine, info }) =>
+    machine.vcpus.map((vcpu) => ({
+      'thread-id': info.process,
+      props: { 'core-id': vcpu.index },
+      'qom-path': `/machine/soc0/harts[${vcpu.index}]`,
+      'cpu-index': vcpu.index,
+      target: info.target,
+    })),
+  ),
+  'query-machines': query(({ info }) => [
+    {
+      'hotpluggable-cpus': false,
+      name: info.board,
+      'numa-mem-supported': false,
+      'default-cpu-type': 'rv64-riscv-cpu',
+      'cpu-max': 512,
+      deprecated: false,
+      'default-ram-id': 'riscv_virt_board.ram',
+      'is-default': true,
+    },
+  ]),
+  'query-current-machine': query(() => ({ 'wakeup-suspend-support': false })),
+  'query-memory-size-summary': query(({ info }) => ({ 'base-memory': info.memory })),
+  'query-chardev': query(({ info }) =>
+    info.chardevs().map(({ label, filename, frontendOpen }) => ({ 'frontend-open': frontendOpen, filename, label })),
+  ),
+  'query-block': query(({ info }) =>
+    info.blocks().map(({ device, file, readOnly, size }) => ({
+      device,
+      locked: false,
+      removable: false,
+      type: 'unknown',
+      'io-status': 'ok',
+      inserted: { file, ro: readOnly, drv: 'raw', image: { filename: file, format: 'raw', 'virtual-size': size } },
+    })),
+  ),
+  'query-iothreads': query(() => []),
+  'query-mice': query(() => []),
+  'query-pci': query(() => []),
+  'query-vnc': query(() => ({ enabled: false })),
+  'query-jobs': query(() => []),
+  'query-block-jobs': query(() => []),
+  'query-migrate': query(() => ({})),
+  'query-balloon': {
+    run() {
+      throw new ControlError('No balloon device has been activated', 'DeviceNotActive');
+    },
+  },
+  stop: query((control) => control.stop().then(() => undefined)),
+  cont: query((control) => void control.cont()),
+  system_reset: query((control) => void control.reset()),
+  system_powerdown: query((control) => void control.powerdown()),
+  quit: query((control) => void control.quit()),
+  pmemsave: {
+    takes: { val: 'integer', size: 'integer', filename: 'string' },
+    run: (control, { val, size, filename }) =>
+      control.savePhysical(integer(val), integer(size), filename as string).then(() => undefined),
+  },
+  memsave: {
+    takes: { val: 'integer', size: 'integer', filename: 'string', 'cpu-index': 'integer?' },
+    run: (control, { val, size, filename, 'cpu-index': cpu }) =>
+      control
+        .saveVirtual(integer(val), integer(size), filename as string, Number(integer(cpu ?? 0)))
+        .then(() => undefined),
+  },
+  screendump: none({ filename: 'string', device: 'string?', head: 'integer?', format: 'string?' }, NO_DISPLAY),
+  'send-key': none({ keys: 'array', 'hold-time': 'integer?' }, NO_DISPLAY),
+  'input-send-event': none({ events: 'array', device: 'string?', head: 'integer?' }, NO_DISPLAY),
+  'inject-nmi': none({}, 'this feature or command is not currently supported'),
+  'human-monitor-command': {
+    takes: { 'command-line': 'string', 'cpu-index': 'integer?' },
+    async run(control, { 'command-line': line, 'cpu-index': cpu }) {
+      const { Hmp } = await import('./hmp.ts');
+      const hmp = new Hmp(control);
+      if (cpu !== undefined && !hmp.selectCpu(Number(integer(cpu))))
+        throw new ControlError("Parameter 'cpu-index' expects a CPU number");
+      return (await hmp.execute(line as string)).replaceAll('\n', '\r\n');
+    },
+  },
+};
