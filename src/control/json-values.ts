@@ -156,7 +156,7 @@ class Parser {
         parts.push(String.fromCharCode(parseInt(digits, 16)));
         this.at += 4;
       } else if (Object.hasOwn(ESCAPES, letter)) parts.push(ESCAPES[letter]);
-      else throw new Failure(`invalid letter sequence '\\${letter}' in string`);
+      else throw new Failure(`invalid escape sequence '\\${letter}' in string`);
     }
   }
 
