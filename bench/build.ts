@@ -5,8 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { cacheDirectory } from '../src/host/node/cache.ts';
 
 const SOURCES = resolve(import.meta.dirname, 'guest');
 
@@ -21,10 +21,6 @@ export interface Programs {
   readonly host: string;
   readonly guest: string;
   readonly coremark: boolean;
-}
-
-function cacheFolder(): string {
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'trapframe', 'bench');
 }
 
 function compile(compiler: string, args: readonly string[], output: string): void {
@@ -56,7 +52,7 @@ export function buildPrograms(coremarkFolder: string | undefined): Programs {
   const hash = createHash('sha256').update(JSON.stringify([FLAGS, CROSS_COMPILER, HOST_COMPILER]));
   const files = readdirSync(SOURCES).sort();
   for (const file of files) hash.update(file).update(readFileSync(join(SOURCES, file)));
-  const folder = join(cacheFolder(), hash.digest('hex').slice(0, 16));
+  const folder = join(cacheDirectory(), 'bench', hash.digest('hex').slice(0, 16));
   const sources = files.filter((file) => file.endsWith('.c')).map((file) => join(SOURCES, file));
   const targets = { host: [HOST_COMPILER, join(folder, 'host')], guest: [CROSS_COMPILER, join(folder, 'riscv64')] };
   for (const [compiler, target] of Object.values(targets)) {

@@ -18,7 +18,7 @@ const TICKS_PER_SECOND = 100;
 const PAGE = 4096;
 
 /** Fields of /proc/PID/stat after the command's name, which may hold anything. */
-function stat(pid: number | string): string[] | undefined {
+function stat(pid: number): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
     return text.slice(text.lastIndexOf(')') + 2).split(' ');
@@ -27,20 +27,30 @@ function stat(pid: number | string): string[] | undefined {
   }
 }
 
-/** What a process and all its descendants use. */
+/** Processes that a process started and that still live. */
+function children(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
+      const list = readFileSync(`/proc/${pid}/task/${task}/children`, 'latin1');
+      return list.split(' ').filter(Boolean).map(Number);
+    });
+  } catch {
+    return []; // it has ended
+  }
+}
+
+/** What a process and all its descendants use. Quick: it is asked in the middle of measurements. */
 export function usageOf(root: number): Usage {
-  const tree = new Set([root]);
-  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  const rows = all.map((name) => ({ pid: Number(name), fields: stat(name) }));
-  rows.sort((a, b) => a.pid - b.pid); // parents first, but for a wrap-around
   let ticks = 0;
   let pages = 0;
-  for (const { pid, fields } of rows) {
-    if (!fields || (pid !== root && !tree.has(Number(fields[1])))) continue;
-    tree.add(pid);
+  const tree = [root];
+  for (const pid of tree) {
+    const fields = stat(pid);
+    if (!fields) continue;
     // utime, stime, cutime, cstime; resident pages
     for (let i = 11; i <= 14; i++) ticks += Number(fields[i]);
     pages += Number(fields[21]);
+    tree.push(...children(pid));
   }
   return { cpuSeconds: ticks / TICKS_PER_SECOND, resident: pages * PAGE };
 }

@@ -2,7 +2,7 @@
  * `npm run bench`: our emulator against Debian's qemu-system-riscv64 (TCG) on the
  * same files, in one run, turn by turn; medians and ratios.
  *
- *   BENCH_KERNEL, BENCH_BUSYBOX   a riscv64 Linux Image and a static busybox
+ *   BENCH_KERNEL, BENCH_BUSYBOX   other files than the default guest's (`trapframe images fetch riscv64`)
  *   BENCH_QEMU, BENCH_OURS        other emulators than qemu-system-riscv64 and ours in bin/
  *   COREMARK_DIR                  CoreMark's sources, if wanted
  *   --rounds=3 --only=integer,calls --scale=0.1 --no-ours --no-boot --no-suite
@@ -16,9 +16,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { imageHost } from '../src/cli/start-images.ts';
+import { file } from '../src/image/cpio.ts';
+import { ensureGuest, storeName } from '../src/image/guest-files.ts';
+import { buildInitrd } from '../src/image/initrd.ts';
 import { buildPrograms, type Programs } from './build.ts';
 import { busyShare, Emulator } from './emulator.ts';
-import { benchInitrd } from './initrd.ts';
 import { COREMARK, type Kernel, KERNELS } from './kernels.ts';
 import { plot } from './plot.ts';
 import {
@@ -35,7 +38,8 @@ import {
 
 const ROOT = resolve(import.meta.dirname, '..');
 const OUT = join(ROOT, 'bench', 'out');
-const PROMPT = 'guest# ';
+/** The end of the default guest's prompt. */
+const PROMPT = ':~# ';
 /** A kernel that takes a second on QEMU may take this many on an emulator under work. */
 const SUITE_LIMIT = 900;
 const BOOT_LIMIT = 180;
@@ -146,17 +150,19 @@ async function atPrompt(contestant: Contestant, files: Files): Promise<{ idle: n
   }
 }
 
-function prepare(programs: Programs): Files {
-  const kernel = process.env['BENCH_KERNEL'];
-  const busybox = process.env['BENCH_BUSYBOX'];
-  if (!kernel || !busybox) {
-    throw new Error('BENCH_KERNEL and BENCH_BUSYBOX name a riscv64 Linux Image and a static riscv64 busybox');
-  }
+/** The default guest (fetched when it is missing) or the files given, with the suite in the ramdisk. */
+async function prepare(programs: Programs): Promise<Files> {
+  const given = { kernel: process.env['BENCH_KERNEL'], busybox: process.env['BENCH_BUSYBOX'] };
+  const host = imageHost(false);
+  const guest = given.kernel && given.busybox ? undefined : await ensureGuest(host, 'riscv64', Date.now());
+  const kernel = given.kernel ?? host.store.locate(storeName('riscv64', 'kernel'));
+  const busybox = given.busybox ? readFileSync(given.busybox) : await guest?.read('busybox');
+  if (!busybox) throw new Error('there is no busybox for the ramdisk');
   const names = programs.coremark ? ['suite', 'coremark'] : ['suite'];
-  const files = Object.fromEntries(names.map((name) => [name, readFileSync(join(programs.guest, name))]));
+  const extra = names.map((name) => file(name, readFileSync(join(programs.guest, name)), 0o755));
   mkdirSync(OUT, { recursive: true });
   const initrd = join(OUT, 'initrd.cpio');
-  writeFileSync(initrd, benchInitrd(readFileSync(busybox), files));
+  writeFileSync(initrd, buildInitrd({ busybox, extra }));
   return { kernel, initrd };
 }
 
@@ -197,7 +203,7 @@ async function main(): Promise<void> {
   const { share } = busyShare(quiet);
   const coremark = process.env['COREMARK_DIR'];
   const programs = buildPrograms(coremark);
-  const files = prepare(programs);
+  const files = await prepare(programs);
   const only = options.only?.split(',');
   const kernels = [...KERNELS, ...(coremark ? [COREMARK] : [])]
     .filter(({ name }) => !only || only.includes(name))

@@ -30,14 +30,16 @@ function installed() {
   );
 }
 
-/** The Node that package.json pins, or this one when it is new enough to run TypeScript as it is. */
+/** The Node that tools/node/package.json pins, or this one when it is new enough to run TypeScript as it is. */
 function pinnedNode() {
-  const platform = windows ? 'win' : process.platform;
-  const folder = join(root, 'node_modules', `node-${platform}-${process.arch}`);
-  const node = join(folder, 'bin', windows ? 'node.exe' : 'node');
-  if (existsSync(node)) return node;
+  const platform = `${windows ? 'win' : process.platform}-${process.arch}`;
+  // The package for Apple's own processors is named differently.
+  const folders = [`node-${platform}`, `node-bin-${platform}`].map((name) => join(root, 'node_modules', name));
+  const nodes = folders.map((folder) => join(folder, 'bin', windows ? 'node.exe' : 'node'));
+  const node = nodes.find(existsSync);
+  if (node !== undefined) return node;
   if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath;
-  return fail(`no Node 24 or newer: ${folder} is missing and this is ${process.version}. Install Node 24 or newer.`);
+  return fail(`no Node 24 or newer: there is none for ${platform} in node_modules and this is ${process.version}`);
 }
 
 if (!installed()) {
