@@ -83,7 +83,7 @@ function deb822Sources(text: string): Source[] {
       if (line.startsWith('#')) continue;
       const match = /^([A-Za-z-]+):\s*(.*)$/.exec(line);
       if (match) fields.set((key = match[1].toLowerCase()), match[2]);
-      else if (key !== '') fields.set(key, `${fields.get(key)} ${line.trim()}`);
+      else if (key !== '' && /^\s+\S/.test(line)) fields.set(key, `${fields.get(key)} ${line.trim()}`);
     }
     const list = (name: string): string[] => (fields.get(name) ?? '').split(/\s+/).filter((word) => word !== '');
     if (!list('types').includes('deb') || fields.get('enabled') === 'no') return [];
