@@ -53,6 +53,14 @@ export function jam(code: Code, x: Value, n: Value): Value {
   return code.call(jamRight, x, n);
 }
 
+/** Sets flags (i32, a mask). */
+export function makeRaiseFlags({ flagsOffset, after }: FloatOptions): IrFunction {
+  return define('raise_flags', ['i32'], undefined, (code, bits) => {
+    code.store(op.I32_STORE, cpu, or32(load(op.I32_LOAD, cpu, flagsOffset), bits), flagsOffset);
+    after?.(code);
+  });
+}
+
 /** The parts that the functions of one ISA and one format share. */
 export class Core {
   readonly format: Format;
@@ -70,14 +78,11 @@ export class Core {
   readonly sum: IrFunction;
   private readonly raiseFlags: IrFunction;
 
-  constructor(format: Format, options: FloatOptions) {
+  constructor(format: Format, options: FloatOptions, raiseFlags: IrFunction) {
     this.format = format;
     this.options = options;
     this.name = format.name;
-    this.raiseFlags = define('raise_flags', ['i32'], undefined, (code, bits) => {
-      code.store(op.I32_STORE, cpu, or32(load(op.I32_LOAD, cpu, options.flagsOffset), bits), options.flagsOffset);
-      options.after?.(code);
-    });
+    this.raiseFlags = raiseFlags;
     this.nanOf = define(`${this.name}_nan`, ['i64', 'i64'], 'i64', (code, a, b) => this.makeNan(code, a, b));
     this.round = define(`${this.name}_round`, ['i32', 'i32', 'i64', 'i32'], 'i64', (code, ...p) =>
       this.makeRound(code, p[0], p[1], p[2], p[3]),
