@@ -115,8 +115,10 @@ export abstract class VirtioDevice implements Device {
       this.log.guestError(this.name, `notified of queue ${queue}, which it does not have`);
       return;
     }
-    const { status } = this.state;
-    if (status & STATUS.NEEDS_RESET || !(status & STATUS.DRIVER_OK) || !this.queues[queue].ready) return;
+    const { status, features } = this.state;
+    // Legacy drivers use queues before they set DRIVER_OK.
+    const running = status & STATUS.DRIVER_OK || !(features & FEATURE.VERSION_1);
+    if (status & STATUS.NEEDS_RESET || !running || !this.queues[queue].ready) return;
     this.notified(queue);
   }
 

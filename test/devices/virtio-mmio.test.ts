@@ -68,3 +68,14 @@ test('legacy: the page number places the queue and reads back', () => {
   driver.probe.w(0x040, 0);
   assert.equal(driver.probe.r(0x040), 0);
 });
+
+test('legacy: the page size outlives a reset by the status register, as Linux expects', () => {
+  const { bench, driver } = setUp(true);
+  const { probe } = driver;
+  probe.w(0x028, 4096);
+  probe.w(0x070, 0);
+  probe.w(0x038, 8);
+  probe.w(0x03c, 4096);
+  probe.w(0x040, bench.ramBase / 4096);
+  assert.equal(probe.r(0x040), bench.ramBase / 4096);
+});

@@ -143,7 +143,10 @@ export class VirtioMmio implements Device<typeof STATE>, VirtioTransport {
     const { device } = this;
     if (!device) return;
     if (status === 0) {
+      // Linux writes the legacy page size once, before it resets the device: it stays.
+      const { guestPageSize } = this.state;
       this.reset();
+      this.state.guestPageSize = guestPageSize;
       return;
     }
     if (!this.legacy && status & STATUS.FEATURES_OK && !(device.state.status & STATUS.FEATURES_OK)) {
