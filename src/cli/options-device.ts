@@ -31,10 +31,13 @@ export const DEVICES: Readonly<Record<string, { readonly about: string; readonly
     about: 'named port on a virtio-serial-device (chardev=ID,name=NAME)',
     properties: ['chardev', 'name', 'nr'],
   },
-  loader: {
-    about: 'puts a file or a value into memory before the start (file=FILE,addr=ADDRESS)',
-    properties: ['file', 'addr', 'data', 'data-len', 'data-be', 'cpu-num', 'force-raw'],
-  },
+};
+
+/** Names without a bus; the only bus is virtio-mmio. */
+const ALIASES: Readonly<Record<string, string>> = {
+  'virtio-blk': 'virtio-blk-device',
+  'virtio-rng': 'virtio-rng-device',
+  'virtio-serial': 'virtio-serial-device',
 };
 
 /** Properties of every virtio device that name a default of ours or a way we always go. */
@@ -93,7 +96,7 @@ const KNOWN: readonly (readonly [RegExp, string, string])[] = [
     'this virtio device is not there yet',
     '-device help lists those that are',
   ],
-  [/^(generic-loader|guest-loader)/, 'is not there', 'use loader,file=FILE,addr=ADDRESS'],
+  [/^(loader|generic-loader|guest-loader)$/, 'is not there yet', 'use -bios, -kernel or -initrd'],
   [
     /^(tpm-|ipmi-|isa-|ccid-|u2f-|pc-dimm|nvdimm|amd-iommu|intel-iommu|rocker|tpci200|vmcoreinfo|vmgenid)/,
     'there is no bus for it on this board',
@@ -105,7 +108,8 @@ const KNOWN: readonly (readonly [RegExp, string, string])[] = [
 /** One `-device`; `ids` holds those already taken. */
 export function parseDevice(where: string, text: string, ids: Set<string>): DeviceConfig {
   const params = Params.parse(where, text, 'driver');
-  const driver = params.text('driver') ?? '';
+  const named = params.text('driver') ?? '';
+  const driver = Object.hasOwn(ALIASES, named) ? ALIASES[named] : named;
   const device = Object.hasOwn(DEVICES, driver) ? DEVICES[driver] : undefined;
   if (!device) {
     for (const [pattern, what, mend] of KNOWN)
@@ -126,12 +130,6 @@ export function parseDevice(where: string, text: string, ids: Set<string>): Devi
   }
   if (driver === 'virtio-blk-device' && !properties.drive) throw new OptionError(where, 'drive property not set');
   if (driver === 'virtserialport' && !properties.name && !properties.chardev) properties.name = '';
-  if (driver === 'loader' && !properties.file && !properties.data && !properties['cpu-num'])
-    throw new OptionError(
-      where,
-      'please include valid arguments',
-      'file=FILE, or data=VALUE with data-len=BYTES and addr=ADDRESS',
-    );
   return { driver, id, properties };
 }
 
@@ -221,7 +219,5 @@ export function applyGlobals(
     }
     return { ...device, properties };
   });
-  // The transport has no legacy mode to force.
-  const quiet = (global: GlobalProperty) => global.driver === 'virtio-mmio' && global.property === 'force-legacy';
-  return { devices: applied, unused: globals.filter((global) => !used.has(global) && !quiet(global)) };
+  return { devices: applied, unused: globals.filter((global) => !used.has(global)) };
 }

@@ -110,7 +110,7 @@ export const OPTIONS: Readonly<Record<string, OptionRow>> = {
   append: takes,
   initrd: takes,
   dtb: takes,
-  'option-rom': no('is for machines with PCI firmware', 'use -bios FILE, or -device loader,file=FILE,addr=ADDRESS'),
+  'option-rom': no('is for machines with PCI firmware', 'use -bios FILE'),
   fw_cfg: takes,
   L: takes,
 

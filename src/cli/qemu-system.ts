@@ -275,8 +275,11 @@ class SystemParser {
       }
     }
     const { devices, unused } = applyGlobals(parsed, this.globals);
-    for (const { driver, property } of unused)
-      this.notes.push(`warning: -global ${driver}.${property} has no device to act on`);
+    for (const { driver, property, value } of unused) {
+      // The transports are part of the board, which takes this as a property of its own.
+      if (driver === 'virtio-mmio' && property === 'force-legacy') this.board.properties[property] = value;
+      else this.notes.push(`warning: -global ${driver}.${property} has no device to act on`);
+    }
     return devices;
   }
 

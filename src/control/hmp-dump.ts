@@ -79,7 +79,8 @@ function cell(letter: Letter, width: number, value: bigint): string {
     case 'u':
       return value.toString().padStart(Math.floor((bits * 10 + 32) / 33));
     case 'd':
-      return BigInt.asIntN(bits, value)
+      // Narrow values count as unsigned, as in QEMU.
+      return BigInt.asIntN(64, value)
         .toString()
         .padStart(Math.floor((bits * 10 + 32) / 33));
     case 'c':

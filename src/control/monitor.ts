@@ -19,6 +19,8 @@ export class MonitorServer {
   private waitingBytes = 0;
   private busy = false;
   private client = 0;
+  /** The line that the editor has just finished. */
+  private line: string | undefined;
 
   constructor(stream: ByteStream, control: Control) {
     this.stream = stream;
@@ -36,6 +38,11 @@ export class MonitorServer {
     if (stream.connected !== false) this.connection(true);
   }
 
+  /** The terminal shows this monitor again. */
+  focus(): void {
+    this.editor.show();
+  }
+
   close(): void {
     this.stream.onInput = undefined;
     this.stream.onConnection = undefined;
@@ -51,8 +58,6 @@ export class MonitorServer {
     this.write(`QEMU ${this.version} monitor (Trapframe) - type 'help' for more information\n`);
     this.editor.show();
   }
-
-  private line: string | undefined;
 
   private newEditor(): LineEditor {
     return new LineEditor('(qemu) ', {

@@ -63,6 +63,11 @@ export class Mux {
     return port;
   }
 
+  /** Who gets the input now. */
+  get focused(): MuxPort | undefined {
+    return this.ports[this.focus];
+  }
+
   private input(bytes: Uint8Array): void {
     let plain: number[] = [];
     const flush = () => {
