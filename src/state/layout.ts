@@ -39,15 +39,16 @@ export interface JsonField<T> {
 export type Field = Scalar<any> | ArrayField<any> | BytesField | JsonField<any>;
 export type Fields = Readonly<Record<string, Field>>;
 
-type ValueOf<F> = F extends Scalar<infer T>
-  ? T
-  : F extends ArrayField<infer T>
-    ? T[]
-    : F extends BytesField
-      ? Uint8Array
-      : F extends JsonField<infer T>
-        ? T
-        : never;
+type ValueOf<F> =
+  F extends Scalar<infer T>
+    ? T
+    : F extends ArrayField<infer T>
+      ? T[]
+      : F extends BytesField
+        ? Uint8Array
+        : F extends JsonField<infer T>
+          ? T
+          : never;
 /** The plain object that holds one instance of a layout. */
 export type StateOf<L> = L extends Layout<infer F> ? { -readonly [K in keyof F]: ValueOf<F[K]> } : never;
 
@@ -125,7 +126,8 @@ export function place(of: Layout): Placement {
   for (const [name, field] of Object.entries(of.fields)) {
     if (field.kind === 'json') throw new TypeError(`${of.name}.${name}: a JSON field has no place in linear memory`);
     const align = field.kind === 'bytes' ? 8 : field.kind === 'array' ? field.of.size : field.size;
-    const size = field.kind === 'bytes' ? field.length : field.kind === 'array' ? field.of.size * field.length : field.size;
+    const size =
+      field.kind === 'bytes' ? field.length : field.kind === 'array' ? field.of.size * field.length : field.size;
     at = Math.ceil(at / align) * align;
     offset[name] = at;
     at += size;
