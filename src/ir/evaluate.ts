@@ -17,8 +17,8 @@ export interface World {
   readonly memory: DataView;
   /** Address of the CPU state in `memory`. */
   readonly cpu: number;
-  readRegister(reg: number): bigint;
-  writeRegister(reg: number, value: bigint): void;
+  /** Guest registers by their number in the ISA's list; floats as bits. */
+  readonly registers: { get(reg: number): bigint; set(reg: number, value: bigint): void };
   /** Raw bits, zero-extended. Throws GuestFault. */
   load(address: bigint, size: 1 | 2 | 4 | 8, intent: Intent): bigint;
   store(address: bigint, size: 1 | 2 | 4 | 8, value: bigint): void;
@@ -292,7 +292,7 @@ export class Evaluator {
       case op.LOCAL_GET:
         return locals[v.imm];
       case op.REG:
-        return this.world.readRegister(v.imm);
+        return this.world.registers.get(v.imm);
       case op.PC:
         return u64(this.pc + BigInt(v.imm));
       case op.CPU:
@@ -359,7 +359,7 @@ export class Evaluator {
         locals[s.local] = this.value(s.value, locals);
         return undefined;
       case 'reg':
-        world.writeRegister(s.reg, this.value(s.value, locals) as bigint);
+        world.registers.set(s.reg, this.value(s.value, locals) as bigint);
         return undefined;
       case 'store': {
         const at = ((this.value(s.address, locals) as number) >>> 0) + s.offset;

@@ -1,0 +1,24 @@
+/** All instruction rows of the machine's harts. V and H come in as further files of rows. */
+import type { Instruction } from './insn.ts';
+import { rv64a } from './rv64a.ts';
+import { rv64c, zcb } from './rv64c.ts';
+import { rv64i } from './rv64i.ts';
+import { rv64m } from './rv64m.ts';
+import { privileged, zicsr } from './system.ts';
+import { zba, zbb, zbc, zbs, zicbo, zicond } from './zb.ts';
+
+export const rows: readonly Instruction[] = [
+  ...rv64i,
+  ...rv64m,
+  ...rv64a,
+  ...rv64c,
+  ...zcb,
+  ...zicsr,
+  ...privileged,
+  ...zba,
+  ...zbb,
+  ...zbc,
+  ...zbs,
+  ...zicond,
+  ...zicbo,
+];
