@@ -113,7 +113,7 @@ const WRONG: [request: string, desc: RegExp][] = [
   ['{"execute": "stop", "arguments": []}', /'arguments' must be an object/],
   ['{"execute": "stop", "arguments": {"x": 1}}', /Parameter 'x' is unexpected/],
   ['{"execute": "toString"}', /The command toString has not been found/],
-  ['{"exec-oob": "stop"}', /does not support OOB/],
+  ['{"exec-oob": "stop"}', /member 'exec-oob' is unexpected/],
   ['{"execute": "screendump", "arguments": {"filename": "x"}}', /no display/],
   ['{"execute": "send-key", "arguments": {"keys": []}}', /no display/],
   ['{"execute": "inject-nmi"}', /not currently supported/],

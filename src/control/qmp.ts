@@ -106,9 +106,9 @@ export class QmpServer {
   }
 
   private async execute(request: Members): Promise<Json | undefined> {
-    const name = 'execute' in request ? request.execute : request['exec-oob'];
+    const name = request.execute;
     for (const key of Object.keys(request))
-      if (!['execute', 'exec-oob', 'arguments', 'id'].includes(key))
+      if (!['execute', 'arguments', 'id'].includes(key))
         throw new ControlError(`QMP input member '${key}' is unexpected`);
     if (name === undefined) throw new ControlError("QMP input lacks member 'execute'");
     if (typeof name !== 'string') throw new ControlError("QMP input member 'execute' must be a string");
@@ -123,7 +123,6 @@ export class QmpServer {
       throw new ControlError('Capabilities negotiation is already complete, command ignored', 'CommandNotFound');
     const command = Object.hasOwn(QMP_COMMANDS, name) ? QMP_COMMANDS[name] : undefined;
     if (!command) throw new ControlError(`The command ${name} has not been found`, 'CommandNotFound');
-    if (!('execute' in request)) throw new ControlError(`The command ${name} does not support OOB`);
     return command.run(this.control, bind(command.takes ?? {}, given));
   }
 
