@@ -51,6 +51,8 @@ export interface Vcpu {
   readonly instructions: number;
   /** Translates a virtual address as the vCPU's data accesses would now; undefined when unmapped. */
   translate(virtual: bigint): number | undefined;
+  /** Drops every cached translation: another vCPU's fence. Absent where none is cached. */
+  flushTranslations?(): void;
 }
 
 export interface RamRegion {
