@@ -12,7 +12,7 @@ import { ModuleBuilder } from '../../src/accel/jit/module.ts';
 import { type Callable, define, IrFunction, type Statement } from '../../src/ir/code.ts';
 import { type Datum, Evaluator, type World } from '../../src/ir/evaluate.ts';
 import * as op from '../../src/ir/op.ts';
-import { add32, extendU, i32, i64, load, ltU32, type Value } from '../../src/ir/value.ts';
+import { add32, extendU, i32, i64, load, ltU32, sext32, type Value, zext32 } from '../../src/ir/value.ts';
 import { softfloat } from '../../src/isa/softfloat/softfloat.ts';
 
 /** The CPU state of these tests is one field. */
@@ -82,6 +82,15 @@ function list(): Operation[] {
     }
     put(`${f}_from_l`, s.fromSigned, 1, 'integer', both);
     put(`${f}_from_lu`, s.fromUnsigned, 1, 'integer', ['riscv']);
+    for (const [name, convert, extend] of [
+      ['w', s.fromSigned, sext32],
+      ['wu', s.fromUnsigned, zext32],
+    ] as const) {
+      const target = define(`${f}_from_${name}`, convert.params, convert.result, (code, x, rounding) => {
+        code.return(code.call(convert, extend(x), rounding));
+      });
+      put(`${f}_from_${name}`, target, 1, 'integer', ['riscv']);
+    }
   }
   put('narrow', soft.narrow, 1, 'f64', both);
   put('widen', soft.widen, 1, 'f32', both, { rounds: false });
@@ -155,7 +164,7 @@ export function compile(
   };
   for (const f of all) builder.define(index.get(f) as number, emitFunction(full, f, f.body));
   for (const root of roots) builder.export(root.name, index.get(root) as number);
-  const module = new WebAssembly.Module(builder.finish({ initial: pages, maximum: pages }));
+  const module = new WebAssembly.Module(builder.finish({ initial: pages, maximum: pages }, false));
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
   const instance = new WebAssembly.Instance(module, { env: { memory, table } });
   return instance.exports as Record<string, (...args: number[]) => number>;

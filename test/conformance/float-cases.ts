@@ -77,7 +77,9 @@ function operand(random: () => bigint, f: Format, special: readonly bigint[], ne
   else exponent = near + (field % 129n) - 64n;
   if (exponent < 0n) exponent = 0n;
   if (exponent >= f.top) exponent = f.top - 1n;
-  return ((random() & 1n) << (f.bits - 1n)) | (exponent << f.fraction) | (fractionOf(random, f) & ((1n << f.fraction) - 1n));
+  return (
+    ((random() & 1n) << (f.bits - 1n)) | (exponent << f.fraction) | (fractionOf(random, f) & ((1n << f.fraction) - 1n))
+  );
 }
 
 function integer(random: () => bigint): bigint {
@@ -127,7 +129,11 @@ function opposite(view: DataView, at: number, format: Format, random: () => bigi
 }
 
 /** The first few cases in which two runs differ, in words; empty when none does. */
-export function differences(ours: Uint8Array, theirs: Uint8Array, wants: (result: bigint) => bigint = (x) => x): string[] {
+export function differences(
+  ours: Uint8Array,
+  theirs: Uint8Array,
+  wants: (result: bigint) => bigint = (x) => x,
+): string[] {
   const a = new DataView(ours.buffer, ours.byteOffset);
   const b = new DataView(theirs.buffer, theirs.byteOffset);
   const found: string[] = [];

@@ -1,46 +1,4 @@
-/** The soft floating-point functions against real FPUs, and compiled against evaluated. */
-import assert from 'node:assert';
-import { test } from 'node:test';
-import { CASE_BYTES, evaluatorRunner, nativeOracle, OPERATIONS, webAssemblyRunner } from './float-bench.ts';
-import { differences, makeCases } from './float-cases.ts';
+import { checkAgainstEvaluator, checkAgainstFpus } from './float-soft-check.ts';
 
-const COUNT = Number(process.env['FLOAT_CASES'] ?? 6000);
-const SEED = BigInt(process.env['FLOAT_SEED'] ?? Date.now());
-
-const runWasm = webAssemblyRunner(COUNT);
-const runEvaluator = evaluatorRunner();
-
-for (const kind of ['host', 'riscv'] as const) {
-  const oracle = nativeOracle(kind);
-  const skip = typeof oracle === 'string' ? oracle : false;
-  test(`soft float against the ${kind} FPU`, { skip }, async (t) => {
-    assert.ok(typeof oracle !== 'string');
-    t.diagnostic(`FLOAT_SEED=${SEED} FLOAT_CASES=${COUNT}`);
-    for (const operation of OPERATIONS.filter(({ oracles }) => oracles.includes(kind))) {
-      await t.test(operation.name, () => {
-        // The host knows no rounding to nearest with ties away.
-        const cases = makeCases(operation, COUNT, kind === 'host' ? 4 : 5, SEED);
-        const theirs = oracle(operation.name, cases);
-        assert.strictEqual(theirs.length, cases.length);
-        runWasm(operation, cases);
-        // fcvt.wu gives its result sign-extended; the function leaves it as the number it is.
-        const wants = operation.name.endsWith('_to_wu') ? (x: bigint) => x & 0xffffffffn : undefined;
-        assert.deepStrictEqual(differences(cases, theirs, wants), []);
-      });
-    }
-  });
-}
-
-test('compiled and evaluated soft float agree', async (t) => {
-  t.diagnostic(`FLOAT_SEED=${SEED}`);
-  for (const operation of OPERATIONS) {
-    await t.test(operation.name, () => {
-      const compiled = makeCases(operation, 400, 5, SEED);
-      const evaluated = compiled.slice();
-      assert.strictEqual(compiled.length, 400 * CASE_BYTES);
-      runWasm(operation, compiled);
-      runEvaluator(operation, evaluated);
-      assert.deepStrictEqual(differences(compiled, evaluated), []);
-    });
-  }
-});
+checkAgainstFpus(6000);
+checkAgainstEvaluator(400);

@@ -76,8 +76,8 @@ function special(core: Core, code: Code, sign: Value, a: Value, b: Value, c: Val
   const nanProduct = or32(f.isNan(a), f.isNan(b));
   code.if(or32(nanProduct, f.isNan(c)), () => {
     const signalling = or32(f.isSignalling(a), or32(f.isSignalling(b), f.isSignalling(c)));
-    // Infinity times zero is invalid even where a quiet NaN is added.
-    const invalid = code.let(and32(noProduct, not32(nanProduct)));
+    // Infinity times zero is invalid even where a quiet NaN is added, except on x86.
+    const invalid = options.nan === 'first' ? i32(0) : code.let(and32(noProduct, not32(nanProduct)));
     code.if(or32(signalling, invalid), () => core.raise(code, i32(options.flags.invalid)));
     if (options.nan === 'canonical') return core.return(code, i64(core.defaultNan));
     if (options.nan === 'first') {

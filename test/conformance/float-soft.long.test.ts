@@ -1,0 +1,3 @@
+import { checkAgainstFpus } from './float-soft-check.ts';
+
+checkAgainstFpus(250_000);
