@@ -4,7 +4,7 @@
  * qemu-riscv64 has it), through float-oracle.c.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { emitFunction, type Lowering } from '../../src/accel/jit/emit.ts';
@@ -203,7 +203,9 @@ export function nativeOracle(kind: 'host' | 'riscv'): ((name: string, cases: Uin
   for (const tool of emulator ? [compiler, emulator] : [compiler]) {
     if (spawnSync(tool, ['--version']).status !== 0) return `${tool} is not installed`;
   }
-  const binary = join(mkdtempSync(join(tmpdir(), 'float-oracle-')), kind);
+  const folder = mkdtempSync(join(tmpdir(), 'float-oracle-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const binary = join(folder, kind);
   const source = join(import.meta.dirname, 'float-oracle.c');
   const flags = kind === 'host' ? ['-frounding-math', '-fno-builtin'] : ['-static'];
   const built = spawnSync(compiler, ['-O1', ...flags, '-o', binary, source, '-lm'], { encoding: 'utf8' });
