@@ -48,8 +48,6 @@ async function create(config: MachineConfig): Promise<TestMachine> {
   machine.on('state', (state) => {
     if (state === 'running') serial?.write(text('guest runs\n'));
   });
-  const life = setInterval(() => {}, 1000);
-  machine.on('shutdown', () => clearInterval(life));
   return machine;
 }
 

@@ -81,6 +81,14 @@ test('a slow reader gets everything', options, async (t) => {
   assert.equal(run.stdout.match(/x/g)?.length, 20_000_000);
 });
 
+test('a machine that stands still, with nobody to talk to, lives until a signal', options, async (t) => {
+  const run = new Run(t, ['-display', 'none', '-serial', 'null', '-S']);
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  assert.equal(run.child.exitCode, null);
+  run.child.kill('SIGTERM');
+  assert.equal(await run.exit, 0);
+});
+
 test('a reader that went away does not end the machine', options, async (t) => {
   const run = new Run(t, ['-display', 'none', '-serial', 'stdio', '-monitor', 'none']);
   await run.until(/guest runs/);
@@ -312,9 +320,10 @@ def until(word, limit=15):
     while word not in seen:
         if time.time() > end: raise SystemExit('no %r in %r' % (word, seen))
         if select.select([master], [], [], 0.05)[0]: seen += os.read(master, 65536)
+    seen = seen[seen.index(word) + len(word):]
 raw = None
 for step in steps:
-    if 'until' in step: until(step['until'].encode()); seen = seen if step.get('keep') else b''
+    if 'until' in step: until(step['until'].encode())
     if 'send' in step: os.write(master, step['send'].encode('latin1'))
     if 'signal' in step: os.kill(pid, step['signal'])
     if 'raw' in step: raw = not (termios.tcgetattr(slave)[3] & termios.ICANON); assert raw == step['raw'], raw

@@ -4,7 +4,7 @@
  * What only some runs need (QMP, the monitor, help texts, sockets) is loaded
  * when it is needed: start-up counts.
  */
-import { readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { openSync, readFileSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { TrapframeError } from '../bits/errors.ts';
 import type { Control, ControlHost } from '../control/hub.ts';
 import type { ByteStream } from '../control/byte-stream.ts';
@@ -91,6 +91,8 @@ class Session {
       setTimeout(this.hurryUp, HURRY_MS).unref();
       this.stop('host-signal');
     });
+    // A machine that stands still has nothing else to keep the process alive.
+    const alive = setInterval(() => {}, 2 ** 30);
     const { plan } = this;
     let pidFile: string | undefined;
     try {
@@ -110,6 +112,7 @@ class Session {
       await this.streams.close(this.hurry);
       if (pidFile !== undefined) unlinkQuietly(pidFile);
       stopListening();
+      clearInterval(alive);
     }
   }
 
@@ -171,12 +174,15 @@ class Session {
   private logWriter(): (line: string) => void {
     const { logFile } = this.plan;
     if (logFile === undefined) return (line) => process.stderr.write(`${line}\n`);
+    let fd: number;
     try {
-      writeFileSync(logFile, '');
+      fd = openSync(logFile, 'w');
     } catch (cause) {
       throw new OptionError(`-D ${logFile}`, (cause as Error).message);
     }
-    return (line) => writeFileSync(logFile, `${line}\n`, { flag: 'a' });
+    return (line) => {
+      writeSync(fd, `${line}\n`);
+    };
   }
 
   /** Monitors and QMP, as far as there are any. */
