@@ -1,0 +1,37 @@
+/** Time, sleep and random numbers as a machine's run loop asks for them. */
+import { randomFillSync } from 'node:crypto';
+
+export class NodeMachineHost {
+  now(): number {
+    return performance.now();
+  }
+
+  epoch(): number {
+    return Date.now();
+  }
+
+  yield(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** A sleep without an end keeps the process alive no less than one with an end. */
+  sleep(ms: number): { readonly promise: Promise<void>; wake(): void } {
+    let wake = () => {};
+    const promise = new Promise<void>((resolve) => {
+      const timer =
+        ms === Infinity ? setInterval(() => {}, LONGEST_MS) : setTimeout(() => resolve(), Math.min(ms, LONGEST_MS));
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    return { promise, wake };
+  }
+
+  random(into: Uint8Array): void {
+    randomFillSync(into);
+  }
+}
+
+/** Timers of Node overflow beyond 2^31 - 1 ms. */
+const LONGEST_MS = 2 ** 31 - 1;

@@ -1,0 +1,45 @@
+/** The monitor's pictures of a machine: `info qtree`, `info mtree`, `info block`, ... */
+import type { Accelerator } from '../accel/accelerator.ts';
+import type { MachineApi } from './api.ts';
+import type { MachineConfig } from './config.ts';
+import { VIRT_MAP, type VirtBoard } from './riscv-virt.ts';
+
+export type DescribeTopic = Parameters<MachineApi['describe']>[0];
+
+export function describe(topic: DescribeTopic, config: MachineConfig, board: VirtBoard, accel: Accelerator): string {
+  switch (topic) {
+    case 'qtree':
+      return [
+        'bus: main-system-bus',
+        ...board.devices.map(({ name, layout }) => `  dev: ${layout.name}, id "${name}"`),
+      ].join('\n');
+    case 'mtree': {
+      const areas = board.bus.list().map(({ name, base, size }) => ({ name, base, size, kind: 'i/o' }));
+      areas.push({ name: 'riscv_virt_board.ram', base: VIRT_MAP.dram.base, size: accel.ram.length, kind: 'ram' });
+      const lines = areas.map(
+        ({ name, base, size, kind }) => `  ${hex(base)}-${hex(base + size - 1)} (prio 0, ${kind}): ${name}`,
+      );
+      return ['address-space: memory', ...lines].join('\n');
+    }
+    case 'block':
+      return config.drives
+        .map(({ id, disk, interface: type }) => {
+          const access = disk.readOnly ? 'read-only' : 'read-write';
+          return `${id}: ${disk.size} bytes, ${type}, ${access}`;
+        })
+        .join('\n');
+    case 'chardev':
+      return config.chardevs
+        .map(({ id, backend }) => `${id}: ${backend.connected === false ? 'nobody is there' : 'open'}`)
+        .join('\n');
+    case 'jit':
+      return [
+        `accelerator: ${accel.name}`,
+        ...accel.vcpus.map(({ index, instructions }) => `CPU #${index}: ${instructions} instructions`),
+      ].join('\n');
+  }
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(16, '0');
+}

@@ -1,0 +1,18 @@
+/** What a machine needs from the process or page that it runs in. */
+export interface MachineHost {
+  /** Milliseconds of a clock that never goes back, with fractions; its zero means nothing. */
+  now(): number;
+  /** The wall clock: milliseconds since the Unix epoch. */
+  epoch(): number;
+  /** Lets the host's other events happen (input, disks); resolves soon. */
+  yield(): Promise<void>;
+  /** Resolves after about `ms` milliseconds (Infinity: never), or when `wake` is called. */
+  sleep(ms: number): Sleep;
+  /** Fills its argument (at most 64 KiB) with random bytes. */
+  random(into: Uint8Array): void;
+}
+
+export interface Sleep {
+  readonly promise: Promise<void>;
+  wake(): void;
+}

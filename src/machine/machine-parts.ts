@@ -1,0 +1,141 @@
+/** Puts the parts of a machine together and wires them; nothing runs yet. */
+import type { Board, Vcpu } from '../accel/accelerator.ts';
+import { createAccelerator } from '../accel/create.ts';
+import type { RiscvAccelerator } from '../accel/riscv-accelerator.ts';
+import type { RiscvHart } from '../accel/riscv-hart.ts';
+import type { DeviceLog, Dma, IrqLine } from '../hw/device.ts';
+import type { VcpuView } from './api.ts';
+import type { MachineConfig } from './config.ts';
+import { type MachineClock, RealClock, VirtualClock } from './machine-clock.ts';
+import type { MachineHost } from './machine-host.ts';
+import { deviceLog } from './machine-log.ts';
+import { virtCpu } from './riscv-cpu.ts';
+import { buildVirt, TIMEBASE_HZ, VIRT_MAP, type VirtBoard } from './riscv-virt.ts';
+import { RunLoop } from './run-loop.ts';
+import { Sbi, type SbiMachine } from './sbi.ts';
+
+const TICK_NS = 1e9 / TIMEBASE_HZ;
+
+export interface MachineParts {
+  readonly accel: RiscvAccelerator;
+  readonly clock: MachineClock;
+  readonly loop: RunLoop;
+  readonly board: VirtBoard;
+  readonly log: DeviceLog;
+  /** What the guest may ask for; to be set by the machine. */
+  readonly outcome: { poweroff(code: number): void; reset(): void };
+}
+
+/** Throws ConfigError. */
+export async function assemble(config: MachineConfig, host: MachineHost): Promise<MachineParts> {
+  const log = deviceLog(config.log);
+  const cpu = virtCpu(config.cpu);
+  // What the accelerator asks of the board, which is built on the accelerator.
+  const late: { bus?: VirtBoard['bus']; clint?: VirtBoard['clint']; sbi?: Sbi } = {};
+  const ahead = () => (late.clint ? Number(BigInt.asIntN(64, late.clint.offset)) * TICK_NS : 0);
+  const hooks: Board = {
+    mmioRead(address, size) {
+      const value = late.bus?.read(address, size);
+      if (value === undefined) log.guestError('bus', `invalid read of ${size} bytes at 0x${address.toString(16)}`);
+      return value;
+    },
+    mmioWrite(address, size, value) {
+      const done = late.bus?.write(address, size, value) === true;
+      if (!done) log.guestError('bus', `invalid write of ${size} bytes at 0x${address.toString(16)}`);
+      return done;
+    },
+    // The harts' time is the CLINT's counter.
+    now: () => clock.now() + ahead(),
+    firmwareCall: (vcpu) => late.sbi?.call(vcpu.index),
+  };
+  const accel = await createAccelerator(config.accel, {
+    harts: config.cpus,
+    ramBase: VIRT_MAP.dram.base,
+    ramSize: config.memory,
+    board: hooks,
+  });
+  const { harts, vcpus } = accel;
+  const clock: MachineClock = config.icount
+    ? new VirtualClock(host, config.rtc, config.icount, () => vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0))
+    : new RealClock(host, config.rtc);
+  const loop = new RunLoop({
+    host,
+    clock,
+    vcpus,
+    deterministic: config.icount !== undefined,
+    ownDeadline(index) {
+      const ticks = Math.floor(hooks.now() / TICK_NS);
+      const deadline = harts[index].compareTime(ticks);
+      return deadline <= ticks ? Infinity : deadline * TICK_NS - ahead();
+    },
+  });
+  clock.onEarlier = () => loop.wake();
+
+  const dma: Dma = {
+    readable: (address, length) => ramAt(accel.ram, address, length),
+    writable(address, length) {
+      const bytes = ramAt(accel.ram, address, length);
+      if (bytes) accel.written(address, length);
+      return bytes;
+    },
+  };
+  const irq = (index: number, bit: number): IrqLine => ({
+    set(level) {
+      harts[index].setLine(bit, level);
+      if (level) loop.attend(index);
+    },
+  });
+  const random = (into: Uint8Array) => host.random(into);
+  const board = await buildVirt(config, cpu, { wiring: { clock, dma, log }, irq, random });
+  late.bus = board.bus;
+  late.clint = board.clint;
+  const outcome = { poweroff: (_: number) => {}, reset: () => {} };
+  board.onPoweroff = (code) => outcome.poweroff(code);
+  board.onReset = () => outcome.reset();
+  if (board.boot.mode === 'supervisor') {
+    const machine: SbiMachine = {
+      harts,
+      attend: (hart) => loop.attend(hart),
+      ticks: () => Math.floor(hooks.now() / TICK_NS),
+      flushTranslations: (hart) => vcpus[hart].flushTranslations?.(),
+      ...dma,
+      console: {
+        write: (bytes) => config.serials[0]?.write(bytes),
+        read() {
+          const { serial } = board;
+          return serial.readLineStatus() & 1 ? serial.mmio.read(0, 1) : -1;
+        },
+      },
+      poweroff: (code) => outcome.poweroff(code),
+      reset: () => outcome.reset(),
+    };
+    late.sbi = new Sbi(machine);
+  }
+  return { accel, clock, loop, board, log, outcome };
+}
+
+/** Bytes of RAM at a guest-physical address, or undefined when they are not all RAM. */
+export function ramAt(ram: Uint8Array, address: number, length: number): Uint8Array | undefined {
+  const at = address - VIRT_MAP.dram.base;
+  return at >= 0 && length >= 0 && at + length <= ram.length ? ram.subarray(at, at + length) : undefined;
+}
+
+/** A vCPU for embedders; `changed` is told when a register was written. */
+export function view(vcpu: Vcpu, hart: RiscvHart, changed: () => void): VcpuView {
+  return {
+    index: vcpu.index,
+    get instructions() {
+      return vcpu.instructions;
+    },
+    get halted() {
+      return hart.get32('waiting') !== 0 || hart.get32('stopped') !== 0;
+    },
+    registerNames: () => vcpu.registerNames(),
+    readRegister: (name) => vcpu.readRegister(name),
+    writeRegister(name, value) {
+      vcpu.writeRegister(name, value);
+      changed();
+    },
+    translate: (virtual) => vcpu.translate(virtual),
+  };
+}

@@ -1,0 +1,242 @@
+/**
+ * A machine: harts, board and clock put together, and its life from the first
+ * instruction to power-off.
+ *
+ * Invariant: everything that changes the machine as a whole (reset, pause,
+ * power-off) happens between two slices of the run loop.
+ */
+import type { DeviceLog } from '../hw/device.ts';
+import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from './api.ts';
+import type { MachineConfig } from './config.ts';
+import { type DescribeTopic, describe } from './machine-describe.ts';
+import type { MachineHost } from './machine-host.ts';
+import { assemble, type MachineParts, ramAt, view } from './machine-parts.ts';
+import { startHart } from './sbi.ts';
+
+/** What has been asked of a machine while a vCPU was running. */
+type Request = { readonly kind: 'reset' } | { readonly kind: 'poweroff'; readonly code: number };
+
+export class Machine implements MachineApi {
+  readonly name: string;
+  readonly accelerator: string;
+  readonly vcpus: readonly VcpuView[];
+  /** What went wrong inside, when the state is `internal-error`. */
+  error: unknown;
+  private readonly config: MachineConfig;
+  private readonly accel: MachineParts['accel'];
+  private readonly clock: MachineParts['clock'];
+  private readonly loop: MachineParts['loop'];
+  private readonly board: MachineParts['board'];
+  private readonly log: DeviceLog;
+  private readonly listeners = new Map<keyof MachineEvents, Set<(value: never) => void>>();
+  private current: RunState = 'prelaunch';
+  /** The run loop's life, while it lives. */
+  private running: Promise<void> | undefined;
+  /** Counts the stretches of running; one that is not the newest ends. */
+  private stretch = 0;
+  private request: Request | undefined;
+  private closed: Promise<void> | undefined;
+  private announced = false;
+
+  /** Builds a machine in state `prelaunch`. Throws ConfigError. */
+  static async create(config: MachineConfig, host: MachineHost): Promise<Machine> {
+    return new Machine(config, await assemble(config, host));
+  }
+
+  private constructor(config: MachineConfig, { accel, clock, loop, board, log, outcome }: MachineParts) {
+    this.name = config.machine;
+    this.config = config;
+    this.accel = accel;
+    this.accelerator = accel.name;
+    this.clock = clock;
+    this.loop = loop;
+    this.board = board;
+    this.log = log;
+    this.vcpus = accel.vcpus.map((vcpu, index) => view(vcpu, accel.harts[index], () => loop.attend(index)));
+    outcome.poweroff = (code) => this.ask({ kind: 'poweroff', code });
+    outcome.reset = () => this.ask({ kind: 'reset' });
+    this.resetAll();
+  }
+
+  get state(): RunState {
+    return this.current;
+  }
+
+  /** A fresh machine starts; a paused one goes on. */
+  start(): void {
+    if (this.current === 'prelaunch' || this.current === 'paused' || this.current === 'debug') this.go();
+  }
+
+  resume(): void {
+    this.start();
+  }
+
+  async pause(): Promise<void> {
+    if (this.current !== 'running') return;
+    const { running } = this;
+    this.halt('paused');
+    await running;
+  }
+
+  reset(): void {
+    this.ask({ kind: 'reset' });
+  }
+
+  powerdown(): void {
+    // As in QEMU, the board has no power button.
+    this.log.unimplemented(this.name, 'there is no power button');
+  }
+
+  stop(cause: ShutdownCause = 'host-qmp-quit'): Promise<void> {
+    this.closed ??= this.close(cause);
+    return this.closed;
+  }
+
+  readMemory(address: number, length: number): Uint8Array | undefined {
+    return this.inRam(address, length)?.slice();
+  }
+
+  writeMemory(address: number, data: Uint8Array): boolean {
+    const target = this.inRam(address, data.length);
+    if (!target) return false;
+    target.set(data);
+    this.accel.written(address, data.length);
+    return true;
+  }
+
+  on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void {
+    const set = this.listeners.get(event) ?? new Set();
+    this.listeners.set(event, set);
+    set.add(listener);
+    return () => set.delete(listener);
+  }
+
+  describe(topic: DescribeTopic): string {
+    return describe(topic, this.config, this.board, this.accel);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  private inRam(address: number, length: number): Uint8Array | undefined {
+    return ramAt(this.accel.ram, address, length);
+  }
+
+  private go(): void {
+    const before = this.running ?? Promise.resolve();
+    const stretch = ++this.stretch;
+    this.enter('running');
+    this.running = before.then(() => this.live(stretch));
+  }
+
+  private halt(state: RunState): void {
+    this.stretch++;
+    this.enter(state);
+    this.loop.stop();
+  }
+
+  /** One stretch of running; never rejects. */
+  private async live(stretch: number): Promise<void> {
+    if (stretch !== this.stretch) return; // paused again before it began
+    this.clock.start();
+    this.loop.attendAll();
+    try {
+      while (stretch === this.stretch) {
+        if (!this.request) await this.loop.run();
+        const { request } = this;
+        this.request = undefined;
+        if (request && stretch === this.stretch) this.fulfil(request);
+      }
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.clock.stop();
+    }
+  }
+
+  private ask(request: Request): void {
+    if (this.current === 'running') {
+      // The first word counts: a guest that powers off and resets at once is off.
+      this.request ??= request;
+      this.loop.stop();
+      return;
+    }
+    if (this.closed) return;
+    this.fulfil(request);
+  }
+
+  private fulfil(request: Request): void {
+    if (request.kind === 'poweroff') this.off('guest-shutdown', request.code);
+    else if (this.config.noReboot) this.off('guest-reset', 0);
+    else {
+      this.resetAll();
+      this.emit('reset', { cause: 'guest-reset' });
+      // A machine that was off stands ready again, as QEMU's does.
+      if (this.current === 'shutdown' || this.current === 'internal-error') this.enter('paused');
+    }
+  }
+
+  private resetAll(): void {
+    this.board.resetAll();
+    const { boot } = this.board;
+    for (const [n, vcpu] of this.accel.vcpus.entries()) {
+      vcpu.reset();
+      const hart = this.accel.harts[n];
+      if (boot.mode === 'machine') hart.set64('pc', BigInt(boot.pc));
+      else {
+        startHart(hart, BigInt(boot.pc), BigInt(boot.fdt));
+        hart.set32('stopped', n === 0 ? 0 : 1);
+      }
+    }
+    this.loop.attendAll();
+  }
+
+  private off(cause: ShutdownCause, code: number): void {
+    this.halt('shutdown');
+    if (!this.config.noShutdown) this.announce(cause, code);
+  }
+
+  private fail(error: unknown): void {
+    this.error = error;
+    this.config.log?.write(
+      `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
+    this.halt('internal-error');
+    this.announce('host-error', 1);
+  }
+
+  private announce(cause: ShutdownCause, code: number): void {
+    if (this.announced) return;
+    this.announced = true;
+    this.emit('shutdown', { cause, code });
+  }
+
+  private async close(cause: ShutdownCause): Promise<void> {
+    const { running } = this;
+    this.halt(this.current === 'internal-error' ? 'internal-error' : 'shutdown');
+    await running;
+    await this.board.flushed();
+    for (const { id, disk } of this.config.drives) {
+      try {
+        if (!disk.readOnly) await disk.flush();
+        await disk.close();
+      } catch (error) {
+        this.config.log?.write(`drive ${id}: ${(error as Error).message}`);
+      }
+    }
+    this.accel.close();
+    this.announce(cause, 0);
+  }
+
+  private enter(state: RunState): void {
+    if (this.current === state) return;
+    this.current = state;
+    this.emit('state', state);
+  }
+
+  private emit<K extends keyof MachineEvents>(event: K, value: MachineEvents[K]): void {
+    for (const listener of [...(this.listeners.get(event) ?? [])])
+      (listener as (value: MachineEvents[K]) => void)(value);
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Runs the vCPUs of a machine in this thread: turn by turn, a slice each, with
+ * the host's events in between; sleeps when all of them wait.
+ *
+ * Invariant: outside `turn` no vCPU is running, so whoever is called by the
+ * host (input, disks, monitors) finds the whole state of the machine in memory.
+ */
+import type { Vcpu } from '../accel/accelerator.ts';
+import type { MachineClock } from './machine-clock.ts';
+import type { MachineHost, Sleep } from './machine-host.ts';
+
+/** Wall time of a slice, ms: alone, and beside other vCPUs that may wait for each other. */
+const SLICE_MS = 0.4;
+const SHARED_SLICE_MS = 0.2;
+/** The host's events wait at most about this long, ms. */
+const YIELD_MS = 4;
+/** Waits shorter than this are spent yielding: the host's timers are no finer than 1 ms. */
+const SHORTEST_SLEEP_MS = 0.25;
+/** Timers of hosts overflow beyond 2^31 ms. */
+const LONGEST_SLEEP_MS = 1e9;
+const FEWEST = 200;
+const MOST = 5_000_000;
+/** With virtual time a slice must not depend on how fast the host is. */
+const VIRTUAL_SLICE = 20_000;
+
+export interface RunLoopParts {
+  readonly host: MachineHost;
+  readonly clock: MachineClock;
+  readonly vcpus: readonly Vcpu[];
+  /** Virtual time: slices are counted in instructions alone. */
+  readonly deterministic: boolean;
+  /** Lets the vCPU's own timer act as of now; returns its next deadline still to come, in ns on the clock, or Infinity. */
+  ownDeadline(vcpu: number): number;
+}
+
+export class RunLoop {
+  private readonly parts: RunLoopParts;
+  /** When each vCPU is to be run again, ns on the clock: 0 at once, Infinity when it is told to. */
+  private readonly wakeAt: Float64Array;
+  /** Instructions a millisecond, measured. */
+  private speed = 2000;
+  private stopping = false;
+  private sleeping: Sleep | undefined;
+  private current = -1;
+  private lastYield = 0;
+
+  constructor(parts: RunLoopParts) {
+    this.parts = parts;
+    this.wakeAt = new Float64Array(parts.vcpus.length);
+  }
+
+  /** Whether a vCPU is running: this is a call from within its `run`. */
+  get busy(): boolean {
+    return this.current >= 0;
+  }
+
+  /** A vCPU has something to look at: an interrupt, a start, new registers. */
+  attend(vcpu: number): void {
+    this.wakeAt[vcpu] = 0;
+    // Another vCPU may spin until this one has answered: do not let it spin to the end of its slice.
+    if (this.current >= 0 && this.current !== vcpu) this.parts.vcpus[this.current].kick();
+    this.wake();
+  }
+
+  attendAll(): void {
+    this.wakeAt.fill(0);
+    this.wake();
+  }
+
+  /** Ends a sleep: deadlines have changed. */
+  wake(): void {
+    this.sleeping?.wake();
+  }
+
+  /** Makes `run` come back before the next instruction of any vCPU but the current one. */
+  stop(): void {
+    this.stopping = true;
+    if (this.current >= 0) this.parts.vcpus[this.current].kick();
+    this.wake();
+  }
+
+  /** Runs until `stop` is called. Rejects with whatever an accelerator or device throws. */
+  async run(): Promise<void> {
+    const { host } = this.parts;
+    this.stopping = false;
+    this.lastYield = host.now();
+    while (!this.stopping) {
+      const deadline = this.turn();
+      if (this.stopping) break;
+      if (deadline > 0) await this.idle(deadline);
+      else if (host.now() - this.lastYield >= YIELD_MS) await this.yield();
+    }
+  }
+
+  private async yield(): Promise<void> {
+    await this.parts.host.yield();
+    this.lastYield = this.parts.host.now();
+  }
+
+  /** A slice of every vCPU that is not waiting; returns 0 or, when all wait, the earliest deadline. */
+  private turn(): number {
+    const { clock, vcpus } = this.parts;
+    clock.runTimers();
+    for (let n = 0; n < vcpus.length && !this.stopping; n++) {
+      const at = this.wakeAt[n];
+      if (at === Infinity || (at > 0 && at > clock.now())) continue;
+      this.slice(n);
+    }
+    let earliest = clock.next();
+    for (const at of this.wakeAt) if (at < earliest) earliest = at;
+    return earliest <= 0 || earliest <= clock.now() ? 0 : earliest;
+  }
+
+  private slice(n: number): void {
+    const { host, clock, vcpus, deterministic } = this.parts;
+    const vcpu = vcpus[n];
+    const before = vcpu.instructions;
+    const deadline = Math.min(clock.next(), this.parts.ownDeadline(n));
+    const room = clock.instructionsUntil(deadline, this.speed);
+    const start = host.now();
+    this.wakeAt[n] = 0;
+    this.current = n;
+    let exit: ReturnType<Vcpu['run']>;
+    try {
+      if (deterministic) exit = vcpu.run(Math.min(VIRTUAL_SLICE, room));
+      else {
+        const wanted = this.speed * (vcpus.length > 1 ? SHARED_SLICE_MS : SLICE_MS);
+        exit = vcpu.run(Math.floor(Math.min(MOST, Math.max(FEWEST, Math.min(wanted, room)))));
+      }
+    } finally {
+      this.current = -1;
+    }
+    if (exit.kind === 'stopped') this.wakeAt[n] = Infinity;
+    else if (exit.kind === 'halt') this.wakeAt[n] = this.parts.ownDeadline(n);
+    this.measure(vcpu.instructions - before, host.now() - start);
+    if (clock.next() <= deadline) clock.runTimers();
+  }
+
+  private measure(instructions: number, ms: number): void {
+    // Short slices say more about interrupts and clocks than about speed.
+    if (instructions < FEWEST || ms <= 0) return;
+    const measured = instructions / ms;
+    const weight = Math.min(0.5, ms / SLICE_MS / 8);
+    this.speed += (measured - this.speed) * weight;
+  }
+
+  /** Nothing to do before `deadline` but what the host brings. */
+  private async idle(deadline: number): Promise<void> {
+    const { host, clock } = this.parts;
+    const ms = clock.sleepUntil(deadline);
+    const start = host.now();
+    if (ms < SHORTEST_SLEEP_MS) {
+      // Time passes without the host's help where it is virtual.
+      if (ms > 0 || start - this.lastYield >= YIELD_MS) await this.yield();
+    } else {
+      this.sleeping = host.sleep(ms === Infinity ? Infinity : Math.min(LONGEST_SLEEP_MS, Math.max(1, Math.round(ms))));
+      try {
+        await this.sleeping.promise;
+      } finally {
+        this.sleeping = undefined;
+      }
+      this.lastYield = host.now();
+    }
+    clock.slept(deadline, host.now() - start);
+  }
+}
