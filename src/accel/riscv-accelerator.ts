@@ -1,12 +1,16 @@
 /** What accelerators of RISC-V harts have in common beyond every accelerator. */
-import type { Accelerator, Board } from './accelerator.ts';
+import type { Accelerator, Board, Vcpu } from './accelerator.ts';
 import type { RiscvHart } from './riscv-hart.ts';
 import type { Space } from './space.ts';
 
-/** An accelerator of RISC-V harts, whose state others may run too. */
+export interface RiscvVcpu extends Vcpu {
+  /** The state that it runs from, which other accelerators may run from too. */
+  readonly hart: RiscvHart;
+}
+
 export interface RiscvAccelerator extends Accelerator {
   readonly space: Space;
-  readonly harts: readonly RiscvHart[];
+  readonly vcpus: readonly RiscvVcpu[];
 }
 
 export interface AcceleratorOptions {

@@ -33,8 +33,8 @@ export class Emitter {
   readonly out = new Bytes(512);
   readonly unlikely: number[] = [];
   lowering: Lowering;
-  /** Added to the local numbers of the code being emitted. */
-  localBase = 0;
+  /** Where the locals of the code being emitted stand; undefined: as they are numbered. */
+  places: readonly number[] | undefined;
   private readonly labels: (Label | undefined)[] = [];
   private readonly paramCount: number;
   private readonly locals: Type[];
@@ -48,6 +48,10 @@ export class Emitter {
   /** A new local of the function being written; its number is absolute. */
   newLocal(type: Type): number {
     return this.locals.push(type) - 1;
+  }
+
+  private place(local: number): number {
+    return this.places ? this.places[local] : local;
   }
 
   // Raw instructions, for lowerings.
@@ -163,7 +167,7 @@ export class Emitter {
         this.out.f64(value.imm);
         return;
       case op.LOCAL_GET:
-        this.get(value.imm + this.localBase);
+        this.get(this.place(value.imm));
         return;
       case op.REG:
         this.lowering.reg(this, value.imm);
@@ -221,7 +225,7 @@ export class Emitter {
     switch (s.kind) {
       case 'set':
         this.value(s.value);
-        this.set(s.local + this.localBase);
+        this.set(this.place(s.local));
         return;
       case 'reg':
         this.lowering.setReg(this, s.reg, s.value);
@@ -261,7 +265,7 @@ export class Emitter {
       case 'call':
         for (const arg of s.args) this.value(arg);
         this.call(this.lowering.callee(s.target));
-        if (s.target.result) this.set(s.result + this.localBase);
+        if (s.target.result) this.set(this.place(s.result));
         return;
       case 'return':
         if (s.value) this.value(s.value);
@@ -280,7 +284,7 @@ export class Emitter {
         for (const byte of [0xfc, 11, 0]) this.out.u8(byte);
         return;
       case 'gload':
-        this.lowering.gload(this, s.op, s.address, s.local + this.localBase, s.intent);
+        this.lowering.gload(this, s.op, s.address, this.place(s.local), s.intent);
         return;
       case 'gstore':
         this.lowering.gstore(this, s.op, s.address, s.value);

@@ -62,8 +62,8 @@ export class ModuleBuilder {
     this.exports.push({ name, index });
   }
 
-  /** The binary. `memory` and `table` are imported from `env`. */
-  finish(memory: { readonly initial: number; readonly maximum: number }): Uint8Array<ArrayBuffer> {
+  /** The binary. `memory`, `table` and, where wanted, the mutable global `cpu` are imported from `env`. */
+  finish(memory: { readonly initial: number; readonly maximum: number }, cpuGlobal: boolean): Uint8Array<ArrayBuffer> {
     const out = new Bytes(4096);
     for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.u8(byte);
     section(out, 1, (s) => {
@@ -77,7 +77,7 @@ export class ModuleBuilder {
       }
     });
     section(out, 2, (s) => {
-      s.u32(this.imports.length + 2);
+      s.u32(this.imports.length + (cpuGlobal ? 3 : 2));
       for (const { module, name, type } of this.imports) {
         s.name(module);
         s.name(name);
@@ -96,6 +96,13 @@ export class ModuleBuilder {
       s.u8(0x70); // funcref
       s.u8(0);
       s.u32(0);
+      if (cpuGlobal) {
+        s.name('env');
+        s.name('cpu');
+        s.u8(3);
+        s.u8(0x7f); // mutable i32
+        s.u8(1);
+      }
     });
     section(out, 3, (s) => {
       s.u32(this.functions.length);

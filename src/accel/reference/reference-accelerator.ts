@@ -19,14 +19,12 @@ export interface ReferenceParts {
 export class ReferenceAccelerator implements RiscvAccelerator {
   readonly name = 'reference';
   readonly space: Space;
-  readonly harts: readonly RiscvHart[];
   readonly ram: Uint8Array;
   readonly vcpus: readonly ReferenceVcpu[];
 
   /** On a space and harts that exist, perhaps another accelerator's. */
   constructor({ space, harts, board, onWritten = () => {} }: ReferenceParts) {
     this.space = space;
-    this.harts = harts;
     this.ram = space.ramBytes();
     this.vcpus = harts.map((hart) => new ReferenceVcpu(space, hart, board, onWritten));
   }

@@ -79,7 +79,19 @@ export interface Mmu {
   readonly hostOf: (pa: Value) => Value;
 }
 
+const made = new WeakMap<Ram, Mmu>();
+
+/** The functions for a RAM; the same ones each time. */
 export function mmu(ram: Ram): Mmu {
+  let functions = made.get(ram);
+  if (!functions) {
+    functions = make(ram);
+    made.set(ram, functions);
+  }
+  return functions;
+}
+
+function make(ram: Ram): Mmu {
   const isRam = (pa: Value) => ltU(sub(pa, ram.base), ram.size);
   const hostOf = (pa: Value) => add32(wrap(sub(pa, ram.base)), ram.host);
 
@@ -115,6 +127,8 @@ export function mmu(ram: Ram): Mmu {
     f.if(or32(eq32(priv, PRIV_M), eqz32(mode)), () => {
       f.if(eqz32(f.call(pmpAllows, va, access, priv)), () => f.return(accessFault(access)));
       f.if(ne(shrU(va, 56), 0), () => f.return(accessFault(access)));
+      put(f, 'lastGlobal', 0);
+      put(f, 'lastShift', 12);
       f.return(va);
     });
     const levels = f.let(sub32(mode, 5)); // 8, 9, 10: Sv39, Sv48, Sv57
@@ -180,6 +194,7 @@ export function mmu(ram: Ram): Mmu {
       const pa = f.let(or(and(base, not(offsetBits)), and(va, offsetBits)));
       f.if(eqz32(f.call(pmpAllows, pa, access, priv)), () => f.return(accessFault(access)));
       put(f, 'lastGlobal', ne(and(pte, G), 0));
+      put(f, 'lastShift', select(ne(napot, 0), i32(16), wrap(shift)));
       f.return(pa);
     });
     f.return(pageFault(access));

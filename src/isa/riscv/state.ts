@@ -77,6 +77,8 @@ export const HART = layout('riscv-hart', 1, {
   interpret: u32,
   /** The last translation that succeeded came from a global mapping. */
   lastGlobal: u32,
+  /** Address bits of the page of the last translation that succeeded: 12, 16, 21, 30, ... */
+  lastShift: u32,
   /** Derived: M-mode data accesses use MPP's translation. */
   mprvOn: u32,
   /** Number of PMP entries to look at. */

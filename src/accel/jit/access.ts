@@ -1,0 +1,92 @@
+/**
+ * A guest memory access in compiled code: the TLB check inline, the rest out
+ * of line.
+ *
+ * The check compares the page of the address and, in the same comparison,
+ * that the access is aligned; what fails it (a page not seen yet, a
+ * misaligned access, MMIO, a fault) goes to `slowLoad` or `slowStore`, which
+ * give the address in linear memory to use, or 0.
+ */
+import type { Value } from '../../ir/value.ts';
+import * as op from '../../ir/op.ts';
+import type { Emitter } from './emit.ts';
+import { CELL, DTLB, DTLB_ENTRIES, DTLB_TABLE, dtlb } from './layout.ts';
+
+export interface AccessTemps {
+  /** i64 local for the virtual address. */
+  readonly va: number;
+  /** i32 local for the TLB entry. */
+  readonly entry: number;
+}
+
+/**
+ * Pushes the linear-memory address of the access. `regime` undefined: the one
+ * in force at run time. `slow` pushes an address or leaves.
+ */
+export function pushHostAddress(
+  e: Emitter,
+  temps: AccessTemps,
+  address: Value,
+  size: 1 | 2 | 4 | 8,
+  store: boolean,
+  regime: number | undefined,
+  slow: () => void,
+): void {
+  const { va, entry } = temps;
+  e.value(address);
+  e.tee(va);
+  e.i64Const(8);
+  e.op(op.i64Integer.shr_u);
+  e.op(op.I32_WRAP);
+  e.i32Const((DTLB_ENTRIES - 1) << 4);
+  e.op(op.i32Integer.and);
+  const known = e.lowering.cpuAddress;
+  let table: number;
+  if (regime === undefined) {
+    // The tables of the current regime: their offset stands in a cell.
+    table = store ? DTLB_TABLE + DTLB : DTLB;
+    pushCell(e, CELL.regimeTables);
+    e.op(op.i32Integer.add);
+  } else table = dtlb(regime, store);
+  if (known !== undefined) table += known;
+  else {
+    e.pushCpu();
+    e.op(op.i32Integer.add);
+  }
+  e.tee(entry);
+  e.memory(op.I64_LOAD, table);
+  e.get(va);
+  e.i64Const(-4096 + size - 1);
+  e.op(op.i64Integer.and);
+  e.op(op.i64Compare.ne);
+  e.if(true, 'i32');
+  slow();
+  e.else();
+  e.get(va);
+  e.op(op.I32_WRAP);
+  e.get(entry);
+  e.memory(op.I32_LOAD, table + 8);
+  e.op(op.i32Integer.add);
+  e.end();
+}
+
+/** Pushes a 32-bit cell of the hart's block. */
+export function pushCell(e: Emitter, cell: number, code: number = op.I32_LOAD): void {
+  const known = e.lowering.cpuAddress;
+  if (known !== undefined) {
+    e.i32Const(0);
+    e.memory(code, known + cell);
+  } else {
+    e.pushCpu();
+    e.memory(code, cell);
+  }
+}
+
+/** Stores what `push` pushes into a cell of the hart's block. */
+export function storeCell(e: Emitter, cell: number, push: () => void, code: number = op.I32_STORE): void {
+  const known = e.lowering.cpuAddress;
+  if (known !== undefined) e.i32Const(0);
+  else e.pushCpu();
+  push();
+  e.memory(code, (known ?? 0) + cell);
+}

@@ -1,0 +1,264 @@
+/**
+ * The loop that everything returns to, and the jump that regions make to one
+ * another: look up the pc, go to its region or its handler.
+ */
+import * as op from '../../ir/op.ts';
+import { AT } from '../../isa/riscv/state.ts';
+import { takeInterrupt, wakes } from '../../isa/riscv/trap.ts';
+import { define } from '../../ir/code.ts';
+import { i32 } from '../../ir/value.ts';
+import { get, put } from '../../isa/riscv/field.ts';
+import { pushCell, storeCell } from './access.ts';
+import { Emitter, type Lowering } from './emit.ts';
+import { HANDLER_LIMIT, HOT, Reason } from './handlers.ts';
+import { CELL, ITLB, ITLB_ENTRIES, SIDE } from './layout.ts';
+import type { Body, Signature } from './module.ts';
+import type { Runtime } from './runtime.ts';
+
+/** A region takes the pc it is entered at and how deep calls may still nest; it returns the next pc. */
+export const REGION: Signature = { params: ['i64', 'i32'], result: 'i64' };
+export const RUN: Signature = { params: [], result: 'i32' };
+/** How deep compiled calls nest before they return to the dispatcher. */
+export const DEPTH = 120;
+
+/** changed(): takes a pending interrupt; 1 when the hart sleeps in WFI. */
+export function changed(runtime: Runtime) {
+  return define('changed', [], 'i32', (f) => {
+    f.call(takeInterrupt);
+    f.call(runtime.enterRegime);
+    f.if(get('waiting'), () => {
+      f.if(f.call(wakes), () => put(f, 'waiting', 0), () => f.return(i32(1)));
+    });
+    f.return(i32(0));
+  });
+}
+
+/** Pushes the ITLB entry of the pc in local `pc`, and compares: leaves i32 "missed". */
+function compareItlb(e: Emitter, pc: number, entry: number): void {
+  e.get(pc);
+  e.i64Const(8);
+  e.op(op.i64Integer.shr_u);
+  e.op(op.I32_WRAP);
+  e.i32Const((ITLB_ENTRIES - 1) << 4);
+  e.op(op.i32Integer.and);
+  const known = e.lowering.cpuAddress;
+  if (known === undefined) {
+    e.pushCpu();
+    e.op(op.i32Integer.add);
+  }
+  e.tee(entry);
+  e.memory(op.I64_LOAD, ITLB + (known ?? 0));
+  e.get(pc);
+  e.i64Const(-4096);
+  e.op(op.i64Integer.and);
+  pushCell(e, AT.regime);
+  e.i32Const(1);
+  e.op(op.i32Integer.add);
+  e.op(op.I64_EXTEND_U);
+  e.op(op.i64Integer.add);
+  e.op(op.i64Compare.ne);
+}
+
+/** Pushes the side cell's address (less SIDE) of the pc in a decoded page. */
+function pushCellAddress(e: Emitter, base: number, pc: number): void {
+  e.get(base);
+  e.get(pc);
+  e.op(op.I32_WRAP);
+  e.i32Const(0xffe);
+  e.op(op.i32Integer.and);
+  e.i32Const(1);
+  e.op(op.i32Integer.shl);
+  e.op(op.i32Integer.add);
+}
+
+/** goto(pc, depth): enters the region at pc, or returns pc where there is none. */
+export function emitGoto(lowering: Lowering, regionType: number): Body {
+  const [PC, DEPTH_LEFT, ENTRY, SLOT] = [0, 1, 2, 3];
+  const e = new Emitter(lowering, [...REGION.params, 'i32', 'i32'], 2);
+  compareItlb(e, PC, ENTRY);
+  pushCell(e, CELL.budget);
+  e.i32Const(0);
+  e.op(op.i32Compare.le_s);
+  e.op(op.i32Integer.or);
+  e.if(true);
+  e.get(PC);
+  e.return();
+  e.end();
+  e.get(ENTRY);
+  e.memory(op.I32_LOAD, ITLB + 8 + (lowering.cpuAddress ?? 0));
+  e.set(SLOT);
+  pushCellAddress(e, SLOT, PC);
+  e.memory(op.I32_LOAD, SIDE);
+  e.tee(SLOT);
+  e.i32Const(HANDLER_LIMIT);
+  e.op(op.i32Compare.lt_u);
+  e.if(true);
+  e.get(PC);
+  e.return();
+  e.end();
+  e.get(PC);
+  e.get(DEPTH_LEFT);
+  e.get(SLOT);
+  e.i32Const(12);
+  e.op(op.i32Integer.shr_u);
+  e.returnCallIndirect(regionType);
+  return e.finish();
+}
+
+/** run(): dispatches until the host is needed; returns a `Reason`. */
+export function emitRun(
+  lowering: Lowering,
+  regionType: number,
+  handlerType: number,
+  fetchPage: number,
+  changedFunction: number,
+): Body {
+  const [PC, BASE, IP, SLOT, R, ENTRY] = [0, 1, 2, 3, 4, 5];
+  const e = new Emitter(lowering, ['i64', 'i32', 'i32', 'i32', 'i32', 'i32'], 0);
+  const top = {};
+  const reasonChanged = () => {
+    e.call(changedFunction);
+    e.if();
+    e.i32Const(Reason.halt);
+    e.return();
+    e.end();
+  };
+  e.loop(top);
+  pushCell(e, CELL.budget);
+  e.i32Const(0);
+  e.op(op.i32Compare.le_s);
+  e.if(true);
+  e.i32Const(Reason.budget);
+  e.return();
+  e.end();
+  pushCell(e, AT.pc, op.I64_LOAD);
+  e.set(PC);
+  compareItlb(e, PC, ENTRY);
+  e.if();
+  e.get(PC);
+  e.call(fetchPage);
+  e.tee(BASE);
+  e.i32Const(2);
+  e.op(op.i32Compare.le_u);
+  e.if();
+  e.get(BASE);
+  e.op(op.I32_EQZ);
+  e.if();
+  reasonChanged();
+  e.br(top);
+  e.end();
+  e.get(BASE);
+  e.i32Const(Reason.page - 1);
+  e.op(op.i32Integer.add);
+  e.return();
+  e.end();
+  e.else();
+  e.get(ENTRY);
+  e.memory(op.I32_LOAD, ITLB + 8 + (lowering.cpuAddress ?? 0));
+  e.set(BASE);
+  e.end();
+  // The operation and its side cell.
+  e.get(BASE);
+  e.get(PC);
+  e.op(op.I32_WRAP);
+  e.i32Const(0xffe);
+  e.op(op.i32Integer.and);
+  e.i32Const(2);
+  e.op(op.i32Integer.shl);
+  e.op(op.i32Integer.add);
+  e.set(IP);
+  pushCellAddress(e, BASE, PC);
+  e.tee(ENTRY);
+  e.memory(op.I32_LOAD, SIDE);
+  e.set(SLOT);
+  e.get(IP);
+  e.memory(op.I32_LOAD16_U, 0);
+  e.set(R);
+  pushCell(e, CELL.interpret);
+  e.op(op.I32_EQZ);
+  e.if();
+  {
+    e.get(SLOT);
+    e.i32Const(HANDLER_LIMIT);
+    e.op(op.i32Compare.ge_u);
+    e.if();
+    storeCell(
+      e,
+      AT.pc,
+      () => {
+        e.get(PC);
+        e.i32Const(DEPTH);
+        e.get(SLOT);
+        e.i32Const(12);
+        e.op(op.i32Integer.shr_u);
+        e.callIndirect(regionType);
+      },
+      op.I64_STORE,
+    );
+    e.br(top);
+    e.end();
+    e.get(SLOT);
+    e.i32Const(HOT);
+    e.op(op.i32Compare.lt_u);
+    e.if();
+    e.get(ENTRY);
+    e.get(SLOT);
+    e.i32Const(1);
+    e.op(op.i32Integer.add);
+    e.tee(SLOT);
+    e.memory(op.I32_STORE, SIDE);
+    e.get(SLOT);
+    e.i32Const(HOT);
+    e.op(op.i32Compare.eq);
+    e.if();
+    e.i32Const(Reason.hot);
+    e.return();
+    e.end();
+    e.end();
+  }
+  e.else();
+  {
+    // Where a region begins, the operation's own handler stands in the cell.
+    storeCell(e, CELL.interpret, () => e.i32Const(0));
+    e.get(SLOT);
+    e.i32Const(HANDLER_LIMIT);
+    e.op(op.i32Compare.ge_u);
+    e.if();
+    e.get(SLOT);
+    e.i32Const(HANDLER_LIMIT - 1);
+    e.op(op.i32Integer.and);
+    e.set(R);
+    e.end();
+  }
+  e.end();
+  storeCell(
+    e,
+    CELL.pageVa,
+    () => {
+      e.get(PC);
+      e.i64Const(-4096);
+      e.op(op.i64Integer.and);
+    },
+    op.I64_STORE,
+  );
+  storeCell(e, CELL.page, () => e.get(BASE));
+  e.get(IP);
+  pushCell(e, CELL.budget);
+  e.get(R);
+  e.callIndirect(handlerType);
+  e.tee(R);
+  e.op(op.I32_EQZ);
+  e.brIf(top);
+  e.get(R);
+  e.i32Const(Reason.changed);
+  e.op(op.i32Compare.eq);
+  e.if();
+  reasonChanged();
+  e.br(top);
+  e.end();
+  e.get(R);
+  e.return();
+  e.end();
+  e.unreachable();
+  return e.finish();
+}

@@ -1,0 +1,187 @@
+/**
+ * Turns IR functions, handlers and regions into WebAssembly instances over one
+ * memory and one table.
+ */
+import { type Callable, IrFunction, isImport, type Statement } from '../../ir/code.ts';
+import { emitFunction, type Emitter, type Lowering } from './emit.ts';
+import { type Body, ModuleBuilder, type Signature } from './module.ts';
+
+type HostFunctions = Readonly<Record<string, (...args: never[]) => number | undefined>>;
+
+/** Lowers functions that touch no guest register. */
+export class PlainLowering implements Lowering {
+  readonly cpuAddress: number | undefined;
+  private readonly calleeOf: (target: Callable) => number;
+
+  constructor(cpuAddress: number | undefined, calleeOf: (target: Callable) => number) {
+    this.cpuAddress = cpuAddress;
+    this.calleeOf = calleeOf;
+  }
+  callee(target: Callable): number {
+    return this.calleeOf(target);
+  }
+  pushCpu(e: Emitter): void {
+    e.out.u8(0x23);
+    e.out.u32(0);
+  }
+  reg(): never {
+    throw new Error('a run-time function has no guest registers');
+  }
+  setReg(): never {
+    throw new Error('a run-time function has no guest registers');
+  }
+  pc(): never {
+    throw new Error('a run-time function has no pc');
+  }
+  gload(): never {
+    throw new Error('a run-time function uses host addresses');
+  }
+  gstore(): never {
+    throw new Error('a run-time function uses host addresses');
+  }
+  raise(): never {
+    throw new Error('a run-time function raises nothing');
+  }
+}
+
+export class Linker {
+  readonly table: WebAssembly.Table;
+  readonly cpuAddress: number | undefined;
+  /** The mutable global that holds the running hart's address, where there are several. */
+  readonly cpu: WebAssembly.Global | undefined;
+  private readonly memory: WebAssembly.Memory;
+  private readonly pages: number;
+  private readonly host: HostFunctions;
+  /** IR functions that other names stand for: hooks of the ISA. */
+  private readonly aliases: ReadonlyMap<string, IrFunction>;
+  /** What has been compiled, by function. */
+  private readonly exported = new Map<Callable, { readonly value: WebAssembly.ExportValue }>();
+
+  constructor(
+    memory: WebAssembly.Memory,
+    cpuAddress: number | undefined,
+    host: HostFunctions,
+    aliases: ReadonlyMap<string, IrFunction>,
+  ) {
+    this.memory = memory;
+    this.pages = memory.buffer.byteLength / 65536;
+    this.cpuAddress = cpuAddress;
+    this.host = host;
+    this.aliases = aliases;
+    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 << 14 });
+    this.cpu = cpuAddress === undefined ? new WebAssembly.Global({ value: 'i32', mutable: true }, 0) : undefined;
+  }
+
+  private resolve(target: Callable): Callable {
+    return isImport(target) ? (this.aliases.get(target.name) ?? target) : target;
+  }
+
+  /** Everything that `roots` reach, each once. */
+  private reach(roots: readonly Callable[]): Set<Callable> {
+    const seen = new Set<Callable>();
+    const visit = (target: Callable) => {
+      const actual = this.resolve(target);
+      if (seen.has(actual)) return;
+      seen.add(actual);
+      if (actual instanceof IrFunction) for (const callee of calleesOf(actual.body.statements)) visit(callee);
+    };
+    for (const root of roots) visit(root);
+    return seen;
+  }
+
+  /**
+   * Compiles the IR functions that `roots` reach and that are not there yet,
+   * as one module. `extra` adds hand-written functions by name.
+   */
+  linkRuntime(
+    roots: readonly Callable[],
+    extra: (calleeOf: (target: Callable) => number, builder: ModuleBuilder) => ReadonlyMap<string, Body & { type: Signature }> = () =>
+      new Map(),
+  ): WebAssembly.Exports {
+    const builder = new ModuleBuilder();
+    const all = [...this.reach(roots)];
+    const index = new Map<Callable, number>();
+    const imports: Record<string, WebAssembly.ImportValue> = {};
+    const functions: IrFunction[] = [];
+    for (const target of all) {
+      const known = this.exported.get(target)?.value ?? (isImport(target) ? this.host[target.name] : undefined);
+      if (known) {
+        imports[target.name] = known as WebAssembly.ImportValue;
+        index.set(target, builder.importFunction('run', target.name, target));
+      } else if (target instanceof IrFunction) functions.push(target);
+      else throw new Error(`the host has no function ${target.name}`);
+    }
+    for (const target of functions) index.set(target, builder.declare(target.name, target));
+    const calleeOf = (target: Callable): number => {
+      const found = index.get(this.resolve(target));
+      if (found === undefined) throw new Error(`${target.name} is not part of the run time`);
+      return found;
+    };
+    const lowering = new PlainLowering(this.cpuAddress, calleeOf);
+    for (const target of functions) builder.define(calleeOf(target), emitFunction(lowering, target, target.body));
+    for (const [name, body] of extra(calleeOf, builder)) {
+      const at = builder.declare(name, body.type);
+      builder.define(at, body);
+      builder.export(name, at);
+    }
+    for (const target of functions) builder.export(target.name, calleeOf(target));
+    const exports = this.instantiate(builder, { run: imports });
+    for (const target of functions) this.provide(target, exports[target.name]);
+    return exports;
+  }
+
+  /** Makes functions known under a callable, for modules linked later. */
+  provide(target: Callable, value: WebAssembly.ExportValue): void {
+    this.exported.set(target, { value });
+  }
+
+  private valueOf(target: Callable): WebAssembly.ImportValue {
+    if (isImport(target)) return this.host[target.name] as WebAssembly.ImportValue;
+    if (!this.exported.has(target)) this.linkRuntime([target]);
+    return this.exported.get(target)?.value as WebAssembly.ImportValue;
+  }
+
+  /**
+   * A module of functions that call run-time functions: handlers or regions.
+   * `emit` gets the index of each callee that `callees` names.
+   */
+  link(
+    callees: Iterable<Callable>,
+    emit: (builder: ModuleBuilder, calleeOf: (target: Callable) => number) => void,
+  ): WebAssembly.Exports {
+    const builder = new ModuleBuilder();
+    const index = new Map<Callable, number>();
+    const imports: Record<string, WebAssembly.ImportValue> = {};
+    for (const target of callees) {
+      const actual = this.resolve(target);
+      if (index.has(actual)) continue;
+      imports[actual.name] = this.valueOf(actual);
+      index.set(actual, builder.importFunction('run', actual.name, actual));
+    }
+    emit(builder, (target) => {
+      const found = index.get(this.resolve(target));
+      if (found === undefined) throw new Error(`${target.name} was not announced`);
+      return found;
+    });
+    return this.instantiate(builder, { run: imports });
+  }
+
+  private instantiate(builder: ModuleBuilder, imports: WebAssembly.Imports): WebAssembly.Exports {
+    const bytes = builder.finish({ initial: this.pages, maximum: this.pages }, this.cpu !== undefined);
+    const module = new WebAssembly.Module(bytes);
+    const env: Record<string, WebAssembly.ImportValue> = { memory: this.memory, table: this.table };
+    if (this.cpu) env.cpu = this.cpu;
+    return new WebAssembly.Instance(module, { ...imports, env }).exports;
+  }
+}
+
+/** Every callable in a list of statements. */
+export function* calleesOf(statements: readonly Statement[]): Generator<Callable> {
+  for (const s of statements) {
+    if (s.kind === 'call') yield s.target;
+    else if (s.kind === 'if') {
+      yield* calleesOf(s.then);
+      yield* calleesOf(s.else);
+    } else if (s.kind === 'loop' || s.kind === 'block') yield* calleesOf(s.body);
+  }
+}
