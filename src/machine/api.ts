@@ -6,7 +6,13 @@
 /** QMP's run states, as far as they occur here. */
 export type RunState = 'prelaunch' | 'running' | 'paused' | 'shutdown' | 'internal-error' | 'debug';
 
-export type ShutdownCause = 'guest-shutdown' | 'guest-reset' | 'guest-panic' | 'host-qmp-quit' | 'host-signal' | 'host-error';
+export type ShutdownCause =
+  | 'guest-shutdown'
+  | 'guest-reset'
+  | 'guest-panic'
+  | 'host-qmp-quit'
+  | 'host-signal'
+  | 'host-error';
 
 export interface MachineEvents {
   /** The run state changed. */

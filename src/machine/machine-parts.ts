@@ -1,8 +1,7 @@
 /** Puts the parts of a machine together and wires them; nothing runs yet. */
-import type { Board, Vcpu } from '../accel/accelerator.ts';
+import type { Board } from '../accel/accelerator.ts';
 import { createAccelerator } from '../accel/create.ts';
-import type { RiscvAccelerator } from '../accel/riscv-accelerator.ts';
-import type { RiscvHart } from '../accel/riscv-hart.ts';
+import type { RiscvAccelerator, RiscvVcpu } from '../accel/riscv-accelerator.ts';
 import type { DeviceLog, Dma, IrqLine } from '../hw/device.ts';
 import type { VcpuView } from './api.ts';
 import type { MachineConfig } from './config.ts';
@@ -54,7 +53,8 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
     ramSize: config.memory,
     board: hooks,
   });
-  const { harts, vcpus } = accel;
+  const { vcpus } = accel;
+  const harts = vcpus.map(({ hart }) => hart);
   const clock: MachineClock = config.icount
     ? new VirtualClock(host, config.rtc, config.icount, () => vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0))
     : new RealClock(host, config.rtc);
@@ -121,7 +121,8 @@ export function ramAt(ram: Uint8Array, address: number, length: number): Uint8Ar
 }
 
 /** A vCPU for embedders; `changed` is told when a register was written. */
-export function view(vcpu: Vcpu, hart: RiscvHart, changed: () => void): VcpuView {
+export function view(vcpu: RiscvVcpu, changed: () => void): VcpuView {
+  const { hart } = vcpu;
   return {
     index: vcpu.index,
     get instructions() {

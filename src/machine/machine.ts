@@ -52,7 +52,7 @@ export class Machine implements MachineApi {
     this.loop = loop;
     this.board = board;
     this.log = log;
-    this.vcpus = accel.vcpus.map((vcpu, index) => view(vcpu, accel.harts[index], () => loop.attend(index)));
+    this.vcpus = accel.vcpus.map((vcpu, index) => view(vcpu, () => loop.attend(index)));
     outcome.poweroff = (code) => this.ask({ kind: 'poweroff', code });
     outcome.reset = () => this.ask({ kind: 'reset' });
     this.resetAll();
@@ -180,13 +180,13 @@ export class Machine implements MachineApi {
   private resetAll(): void {
     this.board.resetAll();
     const { boot } = this.board;
-    for (const [n, vcpu] of this.accel.vcpus.entries()) {
+    for (const vcpu of this.accel.vcpus) {
+      const { hart } = vcpu;
       vcpu.reset();
-      const hart = this.accel.harts[n];
       if (boot.mode === 'machine') hart.set64('pc', BigInt(boot.pc));
       else {
         startHart(hart, BigInt(boot.pc), BigInt(boot.fdt));
-        hart.set32('stopped', n === 0 ? 0 : 1);
+        hart.set32('stopped', hart.index === 0 ? 0 : 1);
       }
     }
     this.loop.attendAll();

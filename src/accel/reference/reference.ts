@@ -13,7 +13,7 @@ import { Cause, Mstatus } from '../../isa/riscv/state.ts';
 import { takeInterrupt, trap, updateFloat, wakes } from '../../isa/riscv/trap.ts';
 import { i64 } from '../../ir/value.ts';
 import type { Board, Exit, Vcpu } from '../accelerator.ts';
-import { RiscvHart } from '../riscv-hart.ts';
+import type { RiscvHart } from '../riscv-hart.ts';
 import type { Space } from '../space.ts';
 
 const M64 = (1n << 64n) - 1n;
@@ -146,7 +146,8 @@ export class ReferenceVcpu implements Vcpu, World {
     const { end } = insn;
     let next = (pc + BigInt(prepared.length)) & M64;
     if (end.kind === 'jump' || end.kind === 'system') next = evaluator.value(end.target, locals) as bigint;
-    else if (end.kind === 'branch' && evaluator.value(end.condition, locals) !== 0) next = evaluator.value(end.target, locals) as bigint;
+    else if (end.kind === 'branch' && evaluator.value(end.condition, locals) !== 0)
+      next = evaluator.value(end.target, locals) as bigint;
     hart.set64('pc', next);
     hart.set64('instret', hart.get64('instret') + 1n);
   }
