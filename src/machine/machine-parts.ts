@@ -68,6 +68,10 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
       const deadline = harts[index].compareTime(ticks);
       return deadline <= ticks ? Infinity : deadline * TICK_NS - ahead();
     },
+    isWoken(index) {
+      const hart = harts[index];
+      return hart.get32('stopped') === 0 && ((hart.get32('lines') | hart.get32('mip')) & hart.get32('mie')) !== 0;
+    },
   });
   clock.onEarlier = () => loop.wake();
 

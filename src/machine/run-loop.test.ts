@@ -71,10 +71,11 @@ function loopOf(
   clock: MachineClock,
   vcpus: TestVcpu[],
   ownDeadline: (n: number) => number = () => Infinity,
+  isWoken: (n: number) => boolean = () => false,
 ) {
   clock.start();
   const parts = { host, clock, vcpus: vcpus as unknown as Vcpu[], deterministic: clock instanceof VirtualClock };
-  const loop = new RunLoop({ ...parts, ownDeadline });
+  const loop = new RunLoop({ ...parts, ownDeadline, isWoken });
   clock.onEarlier = () => loop.wake();
   return loop;
 }
@@ -106,6 +107,25 @@ test("a vCPU's own deadline ends the sleep too", async () => {
   const loop = loopOf(host, clock, [vcpu], () => (host.ms < 20 ? 20e6 : Infinity));
   await loop.run();
   assert.deepEqual(host.sleeps, [20]);
+});
+
+test('a timer that acts between the end of a slice and the sleep is not lost', async () => {
+  const host = new TestHost();
+  const clock = new RealClock(host, undefined);
+  const vcpu = new TestVcpu(host, 0, (self) => {
+    if (self.budgets.length === 2) loop.stop();
+    return HALT;
+  });
+  const loop = loopOf(
+    host,
+    clock,
+    [vcpu],
+    () => Infinity,
+    () => vcpu.budgets.length === 1,
+  );
+  host.onSleep = () => assert.fail('asleep');
+  await loop.run();
+  assert.equal(vcpu.budgets.length, 2);
 });
 
 test('an interrupt from outside wakes a sleeping machine', async () => {

@@ -29,8 +29,10 @@ export interface RunLoopParts {
   readonly vcpus: readonly Vcpu[];
   /** Virtual time: slices are counted in instructions alone. */
   readonly deterministic: boolean;
-  /** Lets the vCPU's own timer act as of now; returns its next deadline still to come, in ns on the clock, or Infinity. */
+  /** Lets the vCPU's own timer act as of now; returns when it will act next, in ns on the clock, or Infinity. */
   ownDeadline(vcpu: number): number;
+  /** Whether an interrupt ends the vCPU's wait: its timer may have acted after it began. */
+  isWoken(vcpu: number): boolean;
 }
 
 export class RunLoop {
@@ -131,7 +133,10 @@ export class RunLoop {
       this.current = -1;
     }
     if (exit.kind === 'stopped') this.wakeAt[n] = Infinity;
-    else if (exit.kind === 'halt') this.wakeAt[n] = this.parts.ownDeadline(n);
+    else if (exit.kind === 'halt') {
+      const own = this.parts.ownDeadline(n);
+      this.wakeAt[n] = this.parts.isWoken(n) ? 0 : own;
+    }
     this.measure(vcpu.instructions - before, host.now() - start);
     if (clock.next() <= deadline) clock.runTimers();
   }
