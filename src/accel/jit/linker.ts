@@ -136,8 +136,10 @@ export class Linker {
   }
 
   private valueOf(target: Callable): WebAssembly.ImportValue {
+    const known = this.exported.get(target);
+    if (known) return known.value;
     if (isImport(target)) return this.host[target.name] as WebAssembly.ImportValue;
-    if (!this.exported.has(target)) this.linkRuntime([target]);
+    this.linkRuntime([target]);
     return this.exported.get(target)?.value as WebAssembly.ImportValue;
   }
 

@@ -1,0 +1,174 @@
+/**
+ * Control flow: the basic blocks that are reached from an entry without
+ * leaving its page, each instruction already as IR.
+ */
+import { i64, pcPlus, type Value } from '../../ir/value.ts';
+import { type Decoded, Decoder } from '../../isa/riscv/decode.ts';
+import { type FpUse, type Operands, RiscvInsn } from '../../isa/riscv/insn.ts';
+
+export interface Step {
+  readonly insn: RiscvInsn;
+  readonly decoded: Decoded;
+  /** Bytes from the start of the page. */
+  readonly offset: number;
+  readonly fp: FpUse;
+}
+
+/** To a block of the region, or out of it. */
+export type Edge = { readonly block: number } | { readonly exit: Value };
+
+export type Terminator =
+  | { readonly kind: 'goto'; readonly to: Edge }
+  | { readonly kind: 'branch'; readonly condition: Value; readonly taken: Edge; readonly fall: Edge }
+  /** A call: `target` is where, `next` where it should come back to. */
+  | { readonly kind: 'call'; readonly target: Value; readonly next: Edge; readonly returns: Value }
+  /** A jump to a return address: goes back to who called. */
+  | { readonly kind: 'return'; readonly target: Value }
+  | { readonly kind: 'jump'; readonly target: Value }
+  /** The interpreter goes on at the terminator's instruction. */
+  | { readonly kind: 'interpret' };
+
+export interface Block {
+  readonly offset: number;
+  readonly steps: readonly Step[];
+  readonly end: Terminator;
+  /** Offset that `pc` values of the terminator are relative to. */
+  readonly endOffset: number;
+}
+
+/** Bounds on one region. */
+const MAX_INSTRUCTIONS = 700;
+const PAGE = 4096;
+
+const RETURN = /^(c\.)?jr$|^jalr$/;
+
+/** Reads 16 bits of code at an offset of the page. */
+export type ReadHalf = (offset: number) => number;
+
+class Discovery {
+  private readonly decoder: Decoder;
+  private readonly half: ReadHalf;
+  private readonly decodedAt = new Map<number, Decoded | undefined>();
+
+  constructor(decoder: Decoder, half: ReadHalf) {
+    this.decoder = decoder;
+    this.half = half;
+  }
+
+  decode(offset: number): Decoded | undefined {
+    if (this.decodedAt.has(offset)) return this.decodedAt.get(offset);
+    let decoded: Decoded | undefined;
+    if (offset >= 0 && offset < PAGE) {
+      const low = this.half(offset);
+      if (Decoder.length(low) === 2) decoded = this.decoder.decode(low);
+      else if (offset + 4 <= PAGE) decoded = this.decoder.decode((low | (this.half(offset + 2) << 16)) >>> 0);
+    }
+    this.decodedAt.set(offset, decoded);
+    return decoded;
+  }
+}
+
+/** Where a direct jump goes, relative to the instruction; undefined for others. */
+function directTarget({ row, operands }: Decoded): number | undefined {
+  return /^(jal|b(eq|ne|lt|ge|ltu|geu)|c\.(j|beqz|bnez))$/.test(row.mnemonic) ? operands.i : undefined;
+}
+const isBranch = (d: Decoded) => /^(c\.)?b/.test(d.row.mnemonic) && directTarget(d) !== undefined;
+const isJump = (d: Decoded) => /^(c\.)?(j|jal|jr|jalr)$/.test(d.row.mnemonic);
+const links = (d: Decoded) => d.row.mnemonic === 'c.jalr' || (/^jalr?$/.test(d.row.mnemonic) && d.operands.d !== 0);
+const isSystem = (d: Decoded) => d.row.system(d.operands);
+
+/** The blocks of a region, the entry first. */
+export function discover(decoder: Decoder, half: ReadHalf, entry: number): Block[] {
+  const found = new Discovery(decoder, half);
+  // First the leaders: instructions that something jumps to.
+  const leaders = new Set<number>([entry]);
+  const seen = new Set<number>();
+  const work = [entry];
+  let count = 0;
+  while (work.length > 0) {
+    let offset = work.pop() as number;
+    while (!seen.has(offset) && count < MAX_INSTRUCTIONS) {
+      const d = found.decode(offset);
+      if (!d || isSystem(d)) break;
+      seen.add(offset);
+      count++;
+      const target = directTarget(d);
+      const next = offset + d.length;
+      if (target !== undefined && !links(d) && offset + target >= 0 && offset + target < PAGE) {
+        leaders.add(offset + target);
+        work.push(offset + target);
+      }
+      if (isBranch(d) || links(d)) {
+        leaders.add(next);
+        work.push(next);
+        break;
+      }
+      if (isJump(d)) break;
+      offset = next;
+    }
+  }
+  if (!seen.has(entry)) return [];
+  // Then the blocks between them, in order of discovery from the entry.
+  const numbers = new Map<number, number>();
+  const starts: number[] = [];
+  const number = (offset: number): number => {
+    let n = numbers.get(offset);
+    if (n === undefined) {
+      n = starts.push(offset) - 1;
+      numbers.set(offset, n);
+    }
+    return n;
+  };
+  number(entry);
+  const blocks: Block[] = [];
+  for (let n = 0; n < starts.length; n++) blocks.push(makeBlock(found, starts[n], seen, leaders, number));
+  return blocks;
+}
+
+function makeBlock(
+  found: Discovery,
+  start: number,
+  seen: ReadonlySet<number>,
+  leaders: ReadonlySet<number>,
+  number: (offset: number) => number,
+): Block {
+  const steps: Step[] = [];
+  let offset = start;
+  for (;;) {
+    const d = found.decode(offset);
+    const finish = (end: Terminator, endOffset = offset): Block => ({ offset: start, steps, end, endOffset });
+    if (steps.length > 0 && leaders.has(offset) && seen.has(offset)) return finish({ kind: 'goto', to: { block: number(offset) } });
+    if (!d || isSystem(d) || !seen.has(offset)) {
+      // Past the page or past the limit the next region goes on; what is no plain instruction is interpreted.
+      const outside = offset >= PAGE || (d !== undefined && !isSystem(d));
+      return finish(outside && steps.length > 0 ? { kind: 'goto', to: { exit: pcPlus(0) } } : { kind: 'interpret' });
+    }
+    const insn = build(d);
+    steps.push({ insn, decoded: d, offset, fp: d.row.fp });
+    const next = offset + d.length;
+    const edge = (to: number): Edge => (to >= 0 && to < PAGE && seen.has(to) ? { block: number(to) } : { exit: pcPlus(to - offset) });
+    const { end } = insn;
+    if (end.kind === 'branch') {
+      const target = directTarget(d) as number;
+      return finish({ kind: 'branch', condition: end.condition, taken: edge(offset + target), fall: edge(next) });
+    }
+    if (end.kind === 'jump') {
+      const target = directTarget(d);
+      if (links(d)) return finish({ kind: 'call', target: end.target, next: edge(next), returns: pcPlus(d.length) });
+      if (target !== undefined) return finish({ kind: 'goto', to: edge(offset + target) });
+      const link = d.operands.a === 1 || d.operands.a === 5;
+      return finish({ kind: RETURN.test(d.row.mnemonic) && link ? 'return' : 'jump', target: end.target });
+    }
+    offset = next;
+  }
+}
+
+
+
+
+function build(d: Decoded): RiscvInsn {
+  const insn = new RiscvInsn(d.length, i64(d.word));
+  d.row.semantics(insn, { ...d.operands, i: i64(d.operands.i ?? 0) } as unknown as Operands);
+  insn.finish();
+  return insn;
+}

@@ -1,0 +1,439 @@
+/**
+ * A region: guest code from one entry, as one WebAssembly function.
+ *
+ * Guest registers live in locals; control flow is structured; a way out stores
+ * what is dirty. A place where an instruction may fail to finish (a fault, a
+ * device, an exception) leaves to the interpreter, which does it again: these
+ * places share code, each block's in a chain whose links store the registers
+ * written since the place before.
+ */
+import type { Callable, Intent } from '../../ir/code.ts';
+import { Label, type Statement } from '../../ir/code.ts';
+import * as op from '../../ir/op.ts';
+import type { Type } from '../../ir/op.ts';
+import { type Value, pcPlus } from '../../ir/value.ts';
+import { F, X } from '../../isa/riscv/insn.ts';
+import { AT } from '../../isa/riscv/state.ts';
+import { pushCell, pushHostAddress, storeCell } from './access.ts';
+import type { Block, Edge, Step } from './cfg.ts';
+import { REGION } from './dispatcher.ts';
+import { Emitter, type Lowering } from './emit.ts';
+import { analyse, type BlockFlow, RegisterSet, successors } from './flow.ts';
+import { CELL } from './layout.ts';
+import type { Body } from './module.ts';
+import type { Runtime } from './runtime.ts';
+import { type Shape, shape } from './structure.ts';
+
+const PC = 0;
+const DEPTH_LEFT = 1;
+
+export interface RegionPlan {
+  readonly blocks: readonly Block[];
+  readonly shape: Shape;
+  readonly flows: readonly BlockFlow[];
+}
+
+/** Cuts irreducible edges and works out control and data flow. */
+export function plan(blocks: Block[]): RegionPlan {
+  for (;;) {
+    const form = shape(blocks.map(successors));
+    let cut = false;
+    blocks = blocks.map((block, n) => {
+      if (form.order[n] < 0) return block;
+      const edge = (e: Edge): Edge => {
+        if (!('block' in e) || !form.irreducible(n, e.block)) return e;
+        cut = true;
+        return { exit: pcPlus(blocks[e.block].offset - block.endOffset) };
+      };
+      const { end } = block;
+      if (end.kind === 'goto') return { ...block, end: { ...end, to: edge(end.to) } };
+      if (end.kind === 'branch') return { ...block, end: { ...end, taken: edge(end.taken), fall: edge(end.fall) } };
+      if (end.kind === 'call') return { ...block, end: { ...end, next: edge(end.next) } };
+      return block;
+    });
+    if (!cut) return { blocks, shape: form, flows: analyse(blocks, form.sequence, form.isLoop) };
+  }
+}
+
+/** What a region's code calls, besides what its instructions call. */
+export interface RegionCallees {
+  readonly goto: Callable;
+  readonly runtime: Runtime;
+}
+
+export class RegionEmitter implements Lowering {
+  readonly cpuAddress: number | undefined;
+  private readonly plan: RegionPlan;
+  private readonly regime: number;
+  private readonly callees: RegionCallees;
+  private readonly calleeOf: (target: Callable) => number;
+  private readonly e: Emitter;
+  private readonly registers = new Map<number, number>();
+  private readonly labels: Label[];
+  private readonly loops: Label[];
+  private readonly pools: Record<Type, number[]> = { i32: [], i64: [], f32: [], f64: [] };
+  private readonly budget: number;
+  private readonly failedAt: number;
+  private readonly va: number;
+  private readonly entry: number;
+  private readonly host: number;
+  /** Offset that `pc` values are relative to now. */
+  private at = 0;
+  /** The chain of places in the block being written. */
+  private sites: { readonly label: Label; dirty: RegisterSet }[] = [];
+  private nextSite = 0;
+  private dirty = new RegisterSet();
+  private step: { readonly offset: number; readonly undone: number } = { offset: 0, undone: 0 };
+
+  constructor(
+    plan: RegionPlan,
+    regime: number,
+    cpuAddress: number | undefined,
+    callees: RegionCallees,
+    calleeOf: (target: Callable) => number,
+  ) {
+    this.plan = plan;
+    this.regime = regime;
+    this.cpuAddress = cpuAddress;
+    this.callees = callees;
+    this.calleeOf = calleeOf;
+    this.e = new Emitter(this, REGION.params, 2);
+    this.labels = plan.blocks.map(() => new Label());
+    this.loops = plan.blocks.map(() => new Label());
+    this.budget = this.e.newLocal('i32');
+    this.failedAt = this.e.newLocal('i32');
+    this.entry = this.e.newLocal('i32');
+    this.host = this.e.newLocal('i32');
+    this.va = this.e.newLocal('i64');
+  }
+
+  /** The function's body. */
+  emit(): Body {
+    const { e } = this;
+    this.loadState(this.plan.flows[0].liveIn);
+    this.tree(0);
+    e.unreachable();
+    return e.finish();
+  }
+
+  // Control flow.
+
+  private tree(n: number): void {
+    const { e } = this;
+    const { shape: form, flows, blocks } = this.plan;
+    if (form.isLoop[n]) {
+      e.loop(this.loops[n]);
+      // The budget is looked at once a round.
+      e.get(this.budget);
+      e.i32Const(0);
+      e.op(op.i32Compare.le_s);
+      e.if(true);
+      this.spill(flows[n].dirtyIn);
+      this.at = blocks[n].offset;
+      this.pc(e, 0);
+      e.return();
+      e.end();
+    }
+    this.within(n, form.merges[n], 0);
+    if (form.isLoop[n]) e.end();
+  }
+
+  private within(n: number, merges: readonly number[], from: number): void {
+    if (from === merges.length) {
+      this.block(n);
+      return;
+    }
+    this.e.block(this.labels[merges[from]]);
+    this.within(n, merges, from + 1);
+    this.e.end();
+    this.tree(merges[from]);
+  }
+
+  private block(n: number): void {
+    const { e } = this;
+    const block = this.plan.blocks[n];
+    const flow = this.plan.flows[n];
+    const count = block.steps.length;
+    this.dirty = flow.dirtyIn.copy();
+    if (count > 0) {
+      e.get(this.budget);
+      e.i32Const(count);
+      e.op(op.i32Integer.sub);
+      e.set(this.budget);
+      this.straight(block, count);
+    }
+    this.at = block.endOffset;
+    this.terminator(n, block, flow.dirtyOut);
+  }
+
+  private straight(block: Block, count: number): void {
+    const { e } = this;
+    const places = block.steps.reduce((sum, step) => sum + countPlaces(step), 0);
+    const done = new Label();
+    this.sites = Array.from({ length: places }, () => ({ label: new Label(), dirty: new RegisterSet() }));
+    this.nextSite = 0;
+    if (places > 0) {
+      e.block(done);
+      for (const { label } of this.sites) e.block(label);
+    }
+    let fpSeen: 'none' | 'read' | 'write' = 'none';
+    block.steps.forEach((step, index) => {
+      this.at = step.offset;
+      this.step = { offset: step.offset, undone: count - index };
+      if (step.fp !== 'none') {
+        // One test a block: floating-point state does not go off within it.
+        const needed = fpSeen === 'none' || (fpSeen === 'read' && step.fp === 'write');
+        const site = this.site();
+        if (needed) {
+          fpSeen = step.fp;
+          pushCell(e, step.fp === 'write' ? AT.fpDirty : AT.fpOn);
+          e.op(op.I32_EQZ);
+          e.if(true);
+          this.fail(site);
+          e.end();
+        }
+      }
+      e.places = this.placesFor(step);
+      e.statements(step.insn.statements);
+    });
+    if (places > 0) {
+      e.br(done);
+      for (let n = places - 1; n >= 0; n--) {
+        e.end();
+        const before = n > 0 ? this.sites[n - 1].dirty : new RegisterSet();
+        for (const reg of this.sites[n].dirty.without(before)) this.store(reg);
+      }
+      storeCell(e, CELL.budget, () => e.get(this.budget));
+      storeCell(e, CELL.interpret, () => e.i32Const(1));
+      e.get(PC);
+      e.get(this.failedAt);
+      e.op(op.I64_EXTEND_S);
+      e.op(op.i64Integer.add);
+      e.return();
+      e.end();
+    }
+  }
+
+  /** The wasm locals of an instruction's own locals. */
+  private placesFor({ insn }: Step): number[] {
+    const used: Record<Type, number> = { i32: 0, i64: 0, f32: 0, f64: 0 };
+    return insn.locals.map((type) => {
+      const pool = this.pools[type];
+      const n = used[type]++;
+      if (n === pool.length) pool.push(this.e.newLocal(type));
+      return pool[n];
+    });
+  }
+
+  private terminator(n: number, { end, steps }: Block, dirtyOut: RegisterSet): void {
+    const { e } = this;
+    const last = steps[steps.length - 1];
+    e.places = last && end.kind !== 'goto' && end.kind !== 'interpret' ? this.placesFor(last) : undefined;
+    switch (end.kind) {
+      case 'goto':
+        this.edge(n, end.to, dirtyOut);
+        return;
+      case 'branch':
+        e.value(end.condition);
+        if (this.isPlain(end.taken, n)) {
+          e.brIf(this.target(end.taken, n));
+          this.edge(n, end.fall, dirtyOut);
+          return;
+        }
+        e.if();
+        this.edge(n, end.taken, dirtyOut);
+        e.end();
+        this.at = this.plan.blocks[n].endOffset;
+        this.edge(n, end.fall, dirtyOut);
+        return;
+      case 'call':
+        this.spill(dirtyOut);
+        e.value(end.target);
+        e.get(DEPTH_LEFT);
+        e.i32Const(1);
+        e.op(op.i32Integer.sub);
+        e.call(this.callee(this.callees.goto));
+        e.tee(this.va);
+        e.value(end.returns);
+        e.op(op.i64Compare.ne);
+        e.if(true);
+        e.get(this.va);
+        e.return();
+        e.end();
+        if ('block' in end.next) {
+          this.loadState(this.plan.flows[end.next.block].liveIn);
+          this.edge(n, end.next, dirtyOut);
+        } else this.leave(end.next.exit);
+        return;
+      case 'return':
+        this.spill(dirtyOut);
+        e.value(end.target);
+        e.return();
+        return;
+      case 'jump':
+        this.spill(dirtyOut);
+        this.leave(end.target);
+        return;
+      case 'interpret':
+        this.spill(dirtyOut);
+        storeCell(e, CELL.interpret, () => e.i32Const(1));
+        this.pc(e, 0);
+        e.return();
+        return;
+    }
+  }
+
+  /** Whether following the edge is one branch instruction. */
+  private isPlain(edge: Edge, from: number): boolean {
+    if (!('block' in edge)) return false;
+    const { shape: form } = this.plan;
+    return form.isMerge[edge.block] || form.order[edge.block] <= form.order[from];
+  }
+  private target(edge: Edge, from: number): Label {
+    const to = (edge as { block: number }).block;
+    return this.plan.shape.order[to] <= this.plan.shape.order[from] ? this.loops[to] : this.labels[to];
+  }
+
+  private edge(from: number, edge: Edge, dirty: RegisterSet): void {
+    if (!('block' in edge)) {
+      this.spill(dirty);
+      this.leave(edge.exit);
+      return;
+    }
+    if (this.isPlain(edge, from)) this.e.br(this.target(edge, from));
+    else this.tree(edge.block);
+  }
+
+  /** Goes to the region at `target`; everything has been stored. */
+  private leave(target: Value): void {
+    this.e.value(target);
+    this.e.get(DEPTH_LEFT);
+    this.e.returnCall(this.callee(this.callees.goto));
+  }
+
+  // Registers.
+
+  private registerLocal(reg: number): number {
+    let index = this.registers.get(reg);
+    if (index === undefined) {
+      index = this.e.newLocal(reg < 32 ? 'i64' : 'f64');
+      this.registers.set(reg, index);
+    }
+    return index;
+  }
+
+  private loadState(set: RegisterSet): void {
+    const { e } = this;
+    pushCell(e, CELL.budget);
+    e.set(this.budget);
+    for (const reg of set) {
+      const file = reg < 32 ? X : F;
+      pushCell(e, file.offset + (reg - file.first) * 8, reg < 32 ? op.I64_LOAD : op.F64_LOAD);
+      e.set(this.registerLocal(reg));
+    }
+  }
+
+  private store(reg: number): void {
+    const file = reg < 32 ? X : F;
+    storeCell(
+      this.e,
+      file.offset + (reg - file.first) * 8,
+      () => this.e.get(this.registerLocal(reg)),
+      reg < 32 ? op.I64_STORE : op.F64_STORE,
+    );
+  }
+
+  private spill(set: RegisterSet): void {
+    for (const reg of set) this.store(reg);
+    storeCell(this.e, CELL.budget, () => this.e.get(this.budget));
+  }
+
+  // Places where an instruction may not finish.
+
+  private site(): Label {
+    const site = this.sites[this.nextSite++];
+    site.dirty = this.dirty.copy();
+    return site.label;
+  }
+
+  private fail(label: Label): void {
+    const { e } = this;
+    e.i32Const(this.step.offset - this.plan.blocks[0].offset);
+    e.set(this.failedAt);
+    e.get(this.budget);
+    e.i32Const(this.step.undone);
+    e.op(op.i32Integer.add);
+    e.set(this.budget);
+    e.br(label);
+  }
+
+  private place(address: Value, size: 1 | 2 | 4 | 8, store: boolean): void {
+    const { e } = this;
+    const site = this.site();
+    pushHostAddress(e, { va: this.va, entry: this.entry }, address, size, store, this.regime, () => {
+      e.get(this.va);
+      e.i32Const(size);
+      e.call(this.callee(store ? this.callees.runtime.slowStore : this.callees.runtime.slowLoad));
+      e.tee(this.host);
+      e.op(op.I32_EQZ);
+      e.if(true);
+      this.fail(site);
+      e.end();
+      e.get(this.host);
+    });
+  }
+
+  // Lowering.
+
+  callee(target: Callable): number {
+    return this.calleeOf(target);
+  }
+  pushCpu(e: Emitter): void {
+    e.out.u8(0x23);
+    e.out.u32(0);
+  }
+  reg(e: Emitter, reg: number): void {
+    e.get(this.registerLocal(reg));
+  }
+  setReg(e: Emitter, reg: number, value: Value): void {
+    e.value(value);
+    e.set(this.registerLocal(reg));
+    this.dirty.add(reg);
+  }
+  pc(e: Emitter, offset: number): void {
+    e.get(PC);
+    const distance = this.at - this.plan.blocks[0].offset + offset;
+    if (distance !== 0) {
+      e.i64Const(distance);
+      e.op(op.i64Integer.add);
+    }
+  }
+  gload(e: Emitter, code: number, address: Value, into: number, intent: Intent): void {
+    this.place(address, op.accessSize(code), intent === 'store');
+    e.memory(code, 0);
+    e.set(into);
+  }
+  gstore(e: Emitter, code: number, address: Value, value: Value): void {
+    this.place(address, op.accessSize(code), true);
+    e.value(value);
+    e.memory(code, 0);
+  }
+  raise(): void {
+    this.fail(this.site());
+  }
+}
+
+function countPlaces({ insn, fp }: Step): number {
+  let count = fp === 'none' ? 0 : 1;
+  const visit = (list: readonly Statement[]): void => {
+    for (const s of list) {
+      if (s.kind === 'gload' || s.kind === 'gstore' || s.kind === 'raise') count++;
+      else if (s.kind === 'if') {
+        visit(s.then);
+        visit(s.else);
+      } else if (s.kind === 'loop' || s.kind === 'block') visit(s.body);
+    }
+  };
+  visit(insn.statements);
+  return count;
+}
