@@ -1,5 +1,6 @@
 /** What accelerators of RISC-V harts have in common beyond every accelerator. */
 import type { Accelerator, Board, Vcpu } from './accelerator.ts';
+import type { CompilerPort } from './jit/compiler-port.ts';
 import type { RiscvHart } from './riscv-hart.ts';
 import type { Space } from './space.ts';
 
@@ -20,4 +21,6 @@ export interface AcceleratorOptions {
   readonly ramBase: number;
   readonly ramSize: number;
   readonly board: Board;
+  /** A compiler in another thread for the JIT. */
+  readonly compiler?: () => CompilerPort | undefined;
 }

@@ -1,3 +1,5 @@
+import type { CompilerPort } from '../accel/jit/compiler-port.ts';
+
 /** What a machine needs from the process or page that it runs in. */
 export interface MachineHost {
   /** Milliseconds of a clock that never goes back, with fractions; its zero means nothing. */
@@ -8,6 +10,8 @@ export interface MachineHost {
   yield(): Promise<void>;
   /** Resolves after about `ms` milliseconds (Infinity: never), or when `wake` is called. */
   sleep(ms: number): Sleep;
+  /** A compiler for the JIT in another thread, where the host has threads to spare. */
+  compiler?(): CompilerPort | undefined;
   /** Fills its argument (at most 64 KiB) with random bytes. */
   random(into: Uint8Array): void;
 }

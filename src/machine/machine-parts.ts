@@ -52,6 +52,7 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
     ramBase: VIRT_MAP.dram.base,
     ramSize: config.memory,
     board: hooks,
+    compiler: host.compiler && (() => host.compiler?.()),
   });
   const { vcpus } = accel;
   const harts = vcpus.map(({ hart }) => hart);

@@ -42,26 +42,31 @@ const PAGE = 4096;
 
 const RETURN = /^(c\.)?jr$|^jalr$/;
 
-/** Reads 16 bits of code at an offset of the page. */
-export type ReadHalf = (offset: number) => number;
+/** The code of a page. */
+export interface CodePage {
+  /** 16 bits at an offset. */
+  half(offset: number): number;
+  /** Whether the instruction there has been executed, or was decoded with one that was. */
+  executed(offset: number): boolean;
+}
 
 class Discovery {
   private readonly decoder: Decoder;
-  private readonly half: ReadHalf;
+  private readonly page: CodePage;
   private readonly decodedAt = new Map<number, Decoded | undefined>();
 
-  constructor(decoder: Decoder, half: ReadHalf) {
+  constructor(decoder: Decoder, page: CodePage) {
     this.decoder = decoder;
-    this.half = half;
+    this.page = page;
   }
 
   decode(offset: number): Decoded | undefined {
     if (this.decodedAt.has(offset)) return this.decodedAt.get(offset);
     let decoded: Decoded | undefined;
-    if (offset >= 0 && offset < PAGE) {
-      const low = this.half(offset);
+    if (offset >= 0 && offset < PAGE && this.page.executed(offset)) {
+      const low = this.page.half(offset);
       if (Decoder.length(low) === 2) decoded = this.decoder.decode(low);
-      else if (offset + 4 <= PAGE) decoded = this.decoder.decode((low | (this.half(offset + 2) << 16)) >>> 0);
+      else if (offset + 4 <= PAGE) decoded = this.decoder.decode((low | (this.page.half(offset + 2) << 16)) >>> 0);
     }
     this.decodedAt.set(offset, decoded);
     return decoded;
@@ -78,8 +83,8 @@ const links = (d: Decoded) => d.row.mnemonic === 'c.jalr' || (/^jalr?$/.test(d.r
 const isSystem = (d: Decoded) => d.row.system(d.operands);
 
 /** The blocks of a region, the entry first. */
-export function discover(decoder: Decoder, half: ReadHalf, entry: number): Block[] {
-  const found = new Discovery(decoder, half);
+export function discover(decoder: Decoder, page: CodePage, entry: number): Block[] {
+  const found = new Discovery(decoder, page);
   // First the leaders: instructions that something jumps to.
   const leaders = new Set<number>([entry]);
   const seen = new Set<number>();
@@ -139,14 +144,14 @@ function makeBlock(
     const finish = (end: Terminator, endOffset = offset): Block => ({ offset: start, steps, end, endOffset });
     if (steps.length > 0 && leaders.has(offset) && seen.has(offset)) return finish({ kind: 'goto', to: { block: number(offset) } });
     if (!d || isSystem(d) || !seen.has(offset)) {
-      // Past the page or past the limit the next region goes on; what is no plain instruction is interpreted.
-      const outside = offset >= PAGE || (d !== undefined && !isSystem(d));
-      return finish(outside && steps.length > 0 ? { kind: 'goto', to: { exit: pcPlus(0) } } : { kind: 'interpret' });
+      // Past the page, past the limit and where nobody has been yet the dispatcher decides; what is no plain
+      // instruction is interpreted.
+      return finish(d && isSystem(d) ? { kind: 'interpret' } : { kind: 'goto', to: { exit: pcPlus(0) } });
     }
     const insn = build(d);
     steps.push({ insn, decoded: d, offset, fp: d.row.fp });
     const next = offset + d.length;
-    const edge = (to: number): Edge => (to >= 0 && to < PAGE && seen.has(to) ? { block: number(to) } : { exit: pcPlus(to - offset) });
+    const edge = (to: number): Edge => (seen.has(to) ? { block: number(to) } : { exit: pcPlus(to - offset) });
     const { end } = insn;
     if (end.kind === 'branch') {
       const target = directTarget(d) as number;

@@ -2,7 +2,8 @@
  * Turns IR functions, handlers and regions into WebAssembly instances over one
  * memory and one table.
  */
-import { type Callable, IrFunction, isImport, type Statement } from '../../ir/code.ts';
+import { type Callable, IrFunction, isImport } from '../../ir/code.ts';
+import { calleesOf } from './callees.ts';
 import { emitFunction, type Emitter, type Lowering } from './emit.ts';
 import { type Body, ModuleBuilder, type Signature } from './module.ts';
 
@@ -56,6 +57,8 @@ export class Linker {
   private readonly aliases: ReadonlyMap<string, IrFunction>;
   /** What has been compiled, by function. */
   private readonly exported = new Map<Callable, { readonly value: WebAssembly.ExportValue }>();
+
+  private readonly named = new Map<string, WebAssembly.ExportValue>();
 
   constructor(
     memory: WebAssembly.Memory,
@@ -133,6 +136,18 @@ export class Linker {
   /** Makes functions known under a callable, for modules linked later. */
   provide(target: Callable, value: WebAssembly.ExportValue): void {
     this.exported.set(target, { value });
+    this.named.set(target.name, value);
+  }
+
+  /** An instance of a module of regions; its imports are run-time functions by name. */
+  instantiateRegions(module: WebAssembly.Module, imports: readonly string[]): WebAssembly.Exports {
+    const run: Record<string, WebAssembly.ImportValue> = {};
+    for (const name of imports) {
+      const value = this.named.get(name) ?? this.host[name];
+      if (!value) throw new Error(`no run-time function ${name}`);
+      run[name] = value as WebAssembly.ImportValue;
+    }
+    return this.instance(module, { run });
   }
 
   private valueOf(target: Callable): WebAssembly.ImportValue {
@@ -170,20 +185,12 @@ export class Linker {
 
   private instantiate(builder: ModuleBuilder, imports: WebAssembly.Imports): WebAssembly.Exports {
     const bytes = builder.finish({ initial: this.pages, maximum: this.pages }, this.cpu !== undefined);
-    const module = new WebAssembly.Module(bytes);
+    return this.instance(new WebAssembly.Module(bytes), imports);
+  }
+
+  private instance(module: WebAssembly.Module, imports: WebAssembly.Imports): WebAssembly.Exports {
     const env: Record<string, WebAssembly.ImportValue> = { memory: this.memory, table: this.table };
     if (this.cpu) env.cpu = this.cpu;
     return new WebAssembly.Instance(module, { ...imports, env }).exports;
-  }
-}
-
-/** Every callable in a list of statements. */
-export function* calleesOf(statements: readonly Statement[]): Generator<Callable> {
-  for (const s of statements) {
-    if (s.kind === 'call') yield s.target;
-    else if (s.kind === 'if') {
-      yield* calleesOf(s.then);
-      yield* calleesOf(s.else);
-    } else if (s.kind === 'loop' || s.kind === 'block') yield* calleesOf(s.body);
   }
 }

@@ -7,6 +7,12 @@
 import type { Type } from '../../ir/op.ts';
 import { Bytes } from './bytes.ts';
 
+/** Size of the imported memory, pages of 64 KiB. */
+export interface MemoryImport {
+  readonly initial: number;
+  readonly maximum: number;
+}
+
 export interface Signature {
   readonly params: readonly Type[];
   readonly result: Type | undefined;
@@ -63,7 +69,7 @@ export class ModuleBuilder {
   }
 
   /** The binary. `memory`, `table` and, where wanted, the mutable global `cpu` are imported from `env`. */
-  finish(memory: { readonly initial: number; readonly maximum: number }, cpuGlobal: boolean): Uint8Array<ArrayBuffer> {
+  finish(memory: MemoryImport, cpuGlobal: boolean): Uint8Array<ArrayBuffer> {
     const out = new Bytes(4096);
     for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.u8(byte);
     section(out, 1, (s) => {

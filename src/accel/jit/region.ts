@@ -21,7 +21,7 @@ import { Emitter, type Lowering } from './emit.ts';
 import { analyse, type BlockFlow, RegisterSet, successors } from './flow.ts';
 import { CELL } from './layout.ts';
 import type { Body } from './module.ts';
-import type { Runtime } from './runtime.ts';
+import { REGION_CALLEES } from './region-callees.ts';
 import { type Shape, shape } from './structure.ts';
 
 const PC = 0;
@@ -55,17 +55,10 @@ export function plan(blocks: Block[]): RegionPlan {
   }
 }
 
-/** What a region's code calls, besides what its instructions call. */
-export interface RegionCallees {
-  readonly goto: Callable;
-  readonly runtime: Runtime;
-}
-
 export class RegionEmitter implements Lowering {
   readonly cpuAddress: number | undefined;
   private readonly plan: RegionPlan;
   private readonly regime: number;
-  private readonly callees: RegionCallees;
   private readonly calleeOf: (target: Callable) => number;
   private readonly e: Emitter;
   private readonly registers = new Map<number, number>();
@@ -89,13 +82,11 @@ export class RegionEmitter implements Lowering {
     plan: RegionPlan,
     regime: number,
     cpuAddress: number | undefined,
-    callees: RegionCallees,
     calleeOf: (target: Callable) => number,
   ) {
     this.plan = plan;
     this.regime = regime;
     this.cpuAddress = cpuAddress;
-    this.callees = callees;
     this.calleeOf = calleeOf;
     this.e = new Emitter(this, REGION.params, 2);
     this.labels = plan.blocks.map(() => new Label());
@@ -252,7 +243,7 @@ export class RegionEmitter implements Lowering {
         e.get(DEPTH_LEFT);
         e.i32Const(1);
         e.op(op.i32Integer.sub);
-        e.call(this.callee(this.callees.goto));
+        e.call(this.callee(REGION_CALLEES.goto));
         e.tee(this.va);
         e.value(end.returns);
         e.op(op.i64Compare.ne);
@@ -308,7 +299,7 @@ export class RegionEmitter implements Lowering {
   private leave(target: Value): void {
     this.e.value(target);
     this.e.get(DEPTH_LEFT);
-    this.e.returnCall(this.callee(this.callees.goto));
+    this.e.returnCall(this.callee(REGION_CALLEES.goto));
   }
 
   // Registers.
@@ -373,7 +364,7 @@ export class RegionEmitter implements Lowering {
     pushHostAddress(e, { va: this.va, entry: this.entry }, address, size, store, this.regime, () => {
       e.get(this.va);
       e.i32Const(size);
-      e.call(this.callee(store ? this.callees.runtime.slowStore : this.callees.runtime.slowLoad));
+      e.call(this.callee(store ? REGION_CALLEES.slowStore : REGION_CALLEES.slowLoad));
       e.tee(this.host);
       e.op(op.I32_EQZ);
       e.if(true);

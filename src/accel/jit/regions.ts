@@ -1,71 +1,89 @@
-/** Compiles regions when places get hot, and lets them go when their code changes. */
-import { type Callable, hostFunction } from '../../ir/code.ts';
-import type { Space } from '../space.ts';
-import { discover } from './cfg.ts';
+/**
+ * Gets regions compiled when places get hot, here or in another thread, and
+ * lets them go when their code changes.
+ */
 import type { CodeCache } from './code-cache.ts';
-import { REGION } from './dispatcher.ts';
+import { type Job, RegionCompiler } from './compiler.ts';
+import type { CompilerPort, FromCompiler } from './compiler-port.ts';
 import { HANDLER_LIMIT } from './handlers.ts';
-import { calleesOf, type Linker } from './linker.ts';
-import { plan, RegionEmitter } from './region.ts';
-import type { Runtime } from './runtime.ts';
+import type { Linker } from './linker.ts';
+
+/** Jobs that wait for the compiler at most; what is hot beyond that will be hot again. */
+const MOST_PENDING = 256;
 
 export class Regions {
   private readonly linker: Linker;
   private readonly cache: CodeCache;
-  private readonly runtime: Runtime;
-  private readonly space: Space;
-  private readonly goto: Callable = hostFunction('goto', REGION.params, REGION.result);
+  private readonly port: CompilerPort | undefined;
+  private readonly compiler: RegionCompiler | undefined;
   /** Table numbers of the regions of each decoded page. */
   private readonly byPage = new Map<number, number[]>();
+  private readonly pending = new Map<number, Job>();
+  private readonly places = new Set<number>();
   private readonly free: number[] = [];
   private next = HANDLER_LIMIT;
+  private nextJob = 1;
   /** Regions and guest instructions compiled so far. */
   compiled = 0;
   instructions = 0;
 
-  constructor(linker: Linker, cache: CodeCache, runtime: Runtime, space: Space, goto: WebAssembly.ExportValue) {
+  constructor(linker: Linker, cache: CodeCache, memory: WebAssembly.Memory, port: CompilerPort | undefined) {
     this.linker = linker;
     this.cache = cache;
-    this.runtime = runtime;
-    this.space = space;
-    linker.provide(this.goto, goto);
+    this.port = port;
+    const options = { memory, cpuAddress: linker.cpuAddress };
+    if (port) port.post({ kind: 'begin', options });
+    else this.compiler = new RegionCompiler(options);
     cache.onDrop = (page) => this.drop(page);
   }
 
-  /** Compiles the region that begins at physical address `pa` in `regime`. */
-  compile(pa: number, regime: number): void {
+  /** Asks for the region that begins at physical address `pa` in `regime`. */
+  request(pa: number, regime: number): void {
     const offset = pa % 4096;
     const page = this.cache.page(pa - offset, regime);
-    const host = this.cache.hostOf(page);
-    const { view } = this.space;
-    const blocks = discover(this.cache.decoder, (at) => view.getUint16(host + at, true), offset);
-    if (blocks.length === 0 || blocks[0].steps.length === 0) {
-      this.cache.decline(page, offset);
+    const place = page + offset;
+    if (this.places.has(place) || this.pending.size >= MOST_PENDING) {
+      this.cache.cool(page, offset);
       return;
     }
-    const region = plan(blocks);
-    const callees: Callable[] = [this.goto, this.runtime.slowLoad, this.runtime.slowStore];
-    for (const { steps } of blocks) for (const { insn } of steps) callees.push(...calleesOf(insn.statements));
-    const exports = this.linker.link(callees, (builder, calleeOf) => {
-      const emitter = new RegionEmitter(
-        region,
-        regime,
-        this.linker.cpuAddress,
-        { goto: this.goto, runtime: this.runtime },
-        calleeOf,
-      );
-      const at = builder.declare('region', REGION);
-      builder.define(at, emitter.emit());
-      builder.export('region', at);
-    });
-    const number = this.allocate();
-    this.linker.table.set(number, exports.region);
-    this.cache.setRegion(page, offset, number);
-    const list = this.byPage.get(page);
-    if (list) list.push(number);
-    else this.byPage.set(page, [number]);
-    this.compiled++;
-    for (const { steps } of blocks) this.instructions += steps.length;
+    const job: Job = { id: this.nextJob++, page, host: this.cache.hostOf(page), offset, regime };
+    this.pending.set(job.id, job);
+    this.places.add(place);
+    if (this.port) {
+      this.cache.cool(page, offset);
+      this.port.post({ kind: 'job', job });
+    } else if (this.compiler) {
+      const { bytes, imports, regions } = this.compiler.compile([job]);
+      this.install({ module: bytes && new WebAssembly.Module(bytes), imports, regions });
+    }
+  }
+
+  /** Takes in what another thread has compiled. */
+  poll(): void {
+    if (!this.port || this.pending.size === 0) return;
+    for (let done = this.port.receive(); done; done = this.port.receive()) this.install(done);
+  }
+
+  private install({ module, imports, regions }: FromCompiler): void {
+    const exports = module ? this.linker.instantiateRegions(module, imports) : {};
+    for (const { id, instructions } of regions) {
+      const job = this.pending.get(id);
+      if (!job) continue; // its code has changed meanwhile
+      this.pending.delete(id);
+      this.places.delete(job.page + job.offset);
+      if (instructions === 0) {
+        this.cache.decline(job.page, job.offset);
+        continue;
+      }
+      const number = this.allocate();
+      this.linker.table.set(number, exports[String(id)]);
+      this.cache.setRegion(job.page, job.offset, number);
+      const list = this.byPage.get(job.page);
+      if (list) list.push(number);
+      else this.byPage.set(job.page, [number]);
+      this.compiled++;
+      this.instructions += instructions;
+    }
   }
 
   private allocate(): number {
@@ -80,9 +98,18 @@ export class Regions {
       this.free.push(number);
     }
     this.byPage.delete(page);
+    for (const [id, job] of this.pending) {
+      if (job.page !== page) continue;
+      this.pending.delete(id);
+      this.places.delete(job.page + job.offset);
+    }
   }
 
   get live(): number {
     return this.next - HANDLER_LIMIT - this.free.length;
+  }
+
+  close(): void {
+    this.port?.close();
   }
 }

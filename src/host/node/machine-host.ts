@@ -1,5 +1,7 @@
 /** Time, sleep and random numbers as a machine's run loop asks for them. */
 import { randomFillSync } from 'node:crypto';
+import type { CompilerPort } from '../../accel/jit/compiler-port.ts';
+import { openCompiler } from './jit-compiler.ts';
 
 export class NodeMachineHost {
   now(): number {
@@ -26,6 +28,10 @@ export class NodeMachineHost {
       };
     });
     return { promise, wake };
+  }
+
+  compiler(): CompilerPort | undefined {
+    return openCompiler();
   }
 
   random(into: Uint8Array): void {

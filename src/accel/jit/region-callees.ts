@@ -1,0 +1,9 @@
+import { hostFunction } from '../../ir/code.ts';
+import { REGION } from './dispatcher.ts';
+
+/** Run-time functions that every region calls, by name and signature. */
+export const REGION_CALLEES = {
+  goto: hostFunction('goto', REGION.params, REGION.result),
+  slowLoad: hostFunction('slow_load', ['i64', 'i32'], 'i32'),
+  slowStore: hostFunction('slow_store', ['i64', 'i32'], 'i32'),
+} as const;

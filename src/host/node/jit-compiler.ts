@@ -1,0 +1,43 @@
+/**
+ * The JIT's compiler in a worker thread. Starting one takes a tenth of a
+ * second or two, so a program that will need it calls `prepareCompiler` first.
+ */
+import { availableParallelism } from 'node:os';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import type { CompilerPort, FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
+
+interface Started {
+  readonly worker: Worker;
+  readonly port: MessagePort;
+}
+
+let ready: Started | undefined;
+
+function start(): Started {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const { port1, port2 } = new MessageChannel();
+  const worker = new Worker(new URL(`./jit-worker.${extension}`, import.meta.url), {
+    workerData: { port: port2 },
+    transferList: [port2],
+  });
+  worker.unref();
+  port1.unref();
+  return { worker, port: port1 };
+}
+
+/** Lets a worker start while the program gets its other things together. */
+export function prepareCompiler(): void {
+  if (availableParallelism() > 1) ready ??= start();
+}
+
+/** A compiler of its own for one machine; undefined on a single processor. */
+export function openCompiler(): CompilerPort | undefined {
+  if (availableParallelism() === 1) return undefined;
+  const { worker, port } = ready ?? start();
+  ready = undefined;
+  return {
+    post: (message: ToCompiler) => port.postMessage(message),
+    receive: () => receiveMessageOnPort(port)?.message as FromCompiler | undefined,
+    close: () => void worker.terminate(),
+  };
+}

@@ -1,0 +1,28 @@
+/** The worker's side of `jit-compiler.ts`: takes jobs, several at a time, and sends back compiled modules. */
+import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type Job, RegionCompiler } from '../../accel/jit/compiler.ts';
+import type { FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
+
+const { port } = workerData as { readonly port: MessagePort };
+/** Jobs in one module at most: more would keep the first of them waiting. */
+const BATCH = 8;
+let compiler: RegionCompiler | undefined;
+let jobs: Job[] = [];
+
+function take(message: ToCompiler): void {
+  if (message.kind === 'begin') compiler = new RegionCompiler(message.options);
+  else jobs.push(message.job);
+}
+
+port.on('message', (first: ToCompiler) => {
+  take(first);
+  for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port)) take(more.message as ToCompiler);
+  while (jobs.length > 0 && compiler) {
+    const batch = jobs.slice(0, BATCH);
+    jobs = jobs.slice(BATCH);
+    const { bytes, imports, regions } = compiler.compile(batch);
+    const answer: FromCompiler = { module: bytes && new WebAssembly.Module(bytes), imports, regions };
+    port.postMessage(answer);
+    for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port)) take(more.message as ToCompiler);
+  }
+});
