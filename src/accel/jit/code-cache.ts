@@ -147,10 +147,14 @@ export class CodeCache {
     return dropped;
   }
 
-  /** Empties a decoded page; it stays the page of its owner. */
+  /**
+   * Empties a decoded page; it stays the page of its owner. Operands stay where they are:
+   * the store that changed the code is running from them.
+   */
   private clear(page: number): void {
     this.onDrop(page);
-    this.space.bytes.fill(0, page, page + SLOTS * OPERATION);
+    const { view } = this.space;
+    for (let n = 0; n < SLOTS; n++) view.setUint16(page + n * OPERATION, Fixed.undecoded, true);
     this.space.bytes.fill(0, page + SIDE, page + DECODED_PAGE);
   }
 
