@@ -79,7 +79,7 @@ export const HART = layout('riscv-hart', 1, {
   lastGlobal: u32,
   /** Address bits of the page of the last translation that succeeded: 12, 16, 21, 30, ... */
   lastShift: u32,
-  /** Derived: M-mode data accesses use MPP's translation. */
+  /** Derived: not zero where M-mode data accesses use MPP's translation; a number for each kind, see `updateRegime`. */
   mprvOn: u32,
   /** Number of PMP entries to look at. */
   pmpCount: u32,

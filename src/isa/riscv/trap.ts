@@ -26,6 +26,7 @@ import {
   or32,
   select,
   shl,
+  shl32,
   shrU,
   type Value,
   wrap,
@@ -48,7 +49,11 @@ export const updateFloat = define('update_float', [], undefined, (f) => {
 export const updateRegime = define('update_regime', [], undefined, (f) => {
   const mstatus = f.let(get('mstatus'));
   const priv = f.let(get('priv'));
-  const mprv = f.let(and32(eq32(priv, PRIV_M), wrap(bit(mstatus, Mstatus.MPRV))));
+  // What translates M-mode's data accesses, if anything: MPP's mode, with or without SUM.
+  const mpp = f.let(wrap(and(shrU(mstatus, Mstatus.MPP), 3)));
+  const borrowed = and32(and32(eq32(priv, PRIV_M), wrap(bit(mstatus, Mstatus.MPRV))), ne32(mpp, PRIV_M));
+  const kind = or32(i32(1), or32(shl32(mpp, 1), shl32(wrap(bit(mstatus, Mstatus.SUM)), 3)));
+  const mprv = f.let(select(borrowed, kind, i32(0)));
   f.if(ne32(mprv, get('mprvOn')), () => {
     put(f, 'mprvOn', mprv);
     f.call(tlbFlush, i32(0));
