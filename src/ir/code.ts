@@ -30,6 +30,9 @@ export type Statement =
   /** A guest exception: abandons the instruction. */
   | { readonly kind: 'raise'; readonly cause: Value; readonly tval: Value };
 
+export type GuestLoad = Extract<Statement, { kind: 'gload' }>;
+export type GuestStore = Extract<Statement, { kind: 'gstore' }>;
+
 /** A load that will be followed by a store to the same place faults as a store does. */
 export type Intent = 'load' | 'store';
 

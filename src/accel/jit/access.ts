@@ -35,11 +35,7 @@ export function pushHostAddress(
   const { va, entry } = temps;
   e.value(address);
   e.tee(va);
-  e.i64Const(8);
-  e.op(op.i64Integer.shr_u);
-  e.op(op.I32_WRAP);
-  e.i32Const((DTLB_ENTRIES - 1) << 4);
-  e.op(op.i32Integer.and);
+  pushTlbIndex(e);
   const known = e.lowering.cpuAddress;
   let table: number;
   if (regime === undefined) {
@@ -68,6 +64,24 @@ export function pushHostAddress(
   e.memory(op.I32_LOAD, table + 8);
   e.op(op.i32Integer.add);
   e.end();
+}
+
+/** Replaces an address on the stack by the byte index of its TLB entry. */
+function pushTlbIndex(e: Emitter): void {
+  e.i64Const(8);
+  e.op(op.i64Integer.shr_u);
+  e.op(op.I32_WRAP);
+  e.i32Const((DTLB_ENTRIES - 1) << 4);
+  e.op(op.i32Integer.and);
+}
+
+/** Replaces an address on the stack by its TLB entry, less the table's offset (and the CPU's address where known). */
+export function pushTlbEntry(e: Emitter): void {
+  pushTlbIndex(e);
+  if (e.lowering.cpuAddress === undefined) {
+    e.pushCpu();
+    e.op(op.i32Integer.add);
+  }
 }
 
 /** Pushes a 32-bit cell of the hart's block. */

@@ -123,11 +123,15 @@ export class CodeCache {
     this.space.view.setUint32(page + SIDE + (offset >> 1) * 4, HANDLER_LIMIT - 1, true);
   }
 
-  /** The handler number of the operation at `offset`, whether or not a region begins there. */
-  handlerAt(page: number, offset: number): number {
-    const cell = this.space.view.getUint32(page + SIDE + (offset >> 1) * 4, true);
-    if (cell >= HANDLER_LIMIT) return cell & (HANDLER_LIMIT - 1);
-    return this.space.view.getUint16(page + (offset >> 1) * OPERATION, true);
+  /** Starts counting a place anew. */
+  cool(page: number, offset: number): void {
+    this.space.view.setUint32(page + SIDE + (offset >> 1) * 4, 0, true);
+  }
+
+  /** Whether an instruction at `offset` has been decoded. */
+  isDecoded(page: number, offset: number): boolean {
+    const handler = this.space.view.getUint16(page + (offset >> 1) * OPERATION, true);
+    return handler !== Fixed.undecoded && handler !== Fixed.straddle && handler !== Fixed.illegal;
   }
 
   /** Bytes of RAM changed: drops what was decoded from the pages they lie in. */

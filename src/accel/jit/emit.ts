@@ -4,7 +4,7 @@
  * What stands for a part of the guest CPU (registers, pc, guest memory,
  * exceptions) is given to a `Lowering`; all else is WebAssembly already.
  */
-import type { Callable, FunctionBody, Intent, Label, Statement } from '../../ir/code.ts';
+import type { Callable, FunctionBody, GuestLoad, GuestStore, Label, Statement } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import type { Type } from '../../ir/op.ts';
 import type { Value } from '../../ir/value.ts';
@@ -20,8 +20,8 @@ export interface Lowering {
   /** The address of the CPU state when it is known now, else undefined: then `pushCpu` is used. */
   readonly cpuAddress: number | undefined;
   pushCpu(emitter: Emitter): void;
-  gload(emitter: Emitter, code: number, address: Value, local: number, intent: Intent): void;
-  gstore(emitter: Emitter, code: number, address: Value, value: Value): void;
+  gload(emitter: Emitter, s: GuestLoad, local: number): void;
+  gstore(emitter: Emitter, s: GuestStore): void;
   raise(emitter: Emitter, cause: Value, tval: Value): void;
   /** The index of a function in the module being written. */
   callee(target: Callable): number;
@@ -284,10 +284,10 @@ export class Emitter {
         for (const byte of [0xfc, 11, 0]) this.out.u8(byte);
         return;
       case 'gload':
-        this.lowering.gload(this, s.op, s.address, this.place(s.local), s.intent);
+        this.lowering.gload(this, s, this.place(s.local));
         return;
       case 'gstore':
-        this.lowering.gstore(this, s.op, s.address, s.value);
+        this.lowering.gstore(this, s);
         return;
       case 'raise':
         this.lowering.raise(this, s.cause, s.tval);

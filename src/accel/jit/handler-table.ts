@@ -4,6 +4,7 @@ import { i64 } from '../../ir/value.ts';
 import type { Instruction } from '../../isa/riscv/insn.ts';
 import { RiscvInsn } from '../../isa/riscv/insn.ts';
 import { trap } from '../../isa/riscv/trap.ts';
+import { calleesOf } from './callees.ts';
 import {
   emitFixed,
   emitHandler,
@@ -16,7 +17,7 @@ import {
   operandsFor,
   Reason,
 } from './handlers.ts';
-import { calleesOf, type Linker } from './linker.ts';
+import type { Linker } from './linker.ts';
 import type { Runtime } from './runtime.ts';
 
 export class HandlerTable {

@@ -8,7 +8,7 @@
  * four registers. Operands that a row wants constant (CSR numbers, rounding
  * modes, x0 as destination) make a handler of their own.
  */
-import type { Callable, Intent } from '../../ir/code.ts';
+import type { Callable, GuestLoad, GuestStore } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import type { RegOperand } from '../../ir/insn.ts';
 import { apply, i64, isConst, load, local, type Value } from '../../ir/value.ts';
@@ -50,7 +50,7 @@ export const Fixed = { undecoded: 0, pageEnd: 1, straddle: 2, illegal: 3, first:
 /** Numbers of handlers are below this; compiled regions come after. */
 export const HANDLER_LIMIT = 4096;
 /** Executions of a place before it is compiled. */
-export const HOT = 150;
+export const HOT = 500;
 
 const IP = 0;
 const N = 1;
@@ -192,14 +192,14 @@ export class HandlerLowering implements Lowering {
     e.return();
   }
 
-  gload(e: Emitter, code: number, address: Value, into: number, intent: Intent): void {
+  gload(e: Emitter, { op: code, address, intent }: GuestLoad, into: number): void {
     const store = intent === 'store';
     this.place(e, address, op.accessSize(code), store, store ? Flag.atomic : 0);
     e.memory(code, 0);
     e.set(into);
   }
 
-  gstore(e: Emitter, code: number, address: Value, value: Value): void {
+  gstore(e: Emitter, { op: code, address, value }: GuestStore): void {
     this.stores = true;
     e.i32Const(0);
     e.set(PENDING);

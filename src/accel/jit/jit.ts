@@ -16,10 +16,12 @@ import { RiscvHart } from '../riscv-hart.ts';
 import { Space } from '../space.ts';
 import { CodeCache } from './code-cache.ts';
 import { changed, emitGoto, emitRun, REGION, RUN } from './dispatcher.ts';
+import type { CompilerPort } from './compiler-port.ts';
 import { HandlerTable } from './handler-table.ts';
 import { HANDLER, Reason } from './handlers.ts';
 import { CELL, dtlb, type JitLayout, jitLayout, REGIMES } from './layout.ts';
 import { Linker, PlainLowering } from './linker.ts';
+import { REGION_CALLEES } from './region-callees.ts';
 import { Regions } from './regions.ts';
 import { codeWritten, mmioRead, mmioWrite, type Runtime, runtime } from './runtime.ts';
 
@@ -28,6 +30,8 @@ export interface JitOptions {
   readonly ramBase: number;
   readonly ramSize: number;
   readonly board: Board;
+  /** A compiler in another thread; without it regions are compiled where they are needed. */
+  readonly compiler?: () => CompilerPort | undefined;
 }
 
 /** Host functions take addresses as f64 and values by way of `scratch`. */
@@ -45,7 +49,7 @@ export class JitAccelerator implements Accelerator {
   private current: JitVcpu;
   private readonly mmu: { readonly translate: IrFunction; readonly dataPrivilege: IrFunction };
 
-  constructor({ harts, ramBase, ramSize, board }: JitOptions) {
+  constructor({ harts, ramBase, ramSize, board, compiler }: JitOptions) {
     this.layout = jitLayout(harts, ramSize);
     this.space = new Space(this.layout.end, ramBase, ramSize);
     this.ram = this.space.ramBytes();
@@ -87,7 +91,8 @@ export class JitAccelerator implements Accelerator {
     }) as never;
     const handlers = new HandlerTable(this.linker, run, rows);
     this.cache = new CodeCache(this.space, this.layout, handlers, rows);
-    this.regions = new Regions(this.linker, this.cache, run, this.space, this.exports.goto as never);
+    this.linker.provide(REGION_CALLEES.goto, this.exports.goto as never);
+    this.regions = new Regions(this.linker, this.cache, memory, compiler?.());
     this.vcpus = Array.from({ length: harts }, (_, n) => new JitVcpu(this, n));
     this.current = this.vcpus[0];
   }
@@ -117,7 +122,7 @@ export class JitAccelerator implements Accelerator {
       }
       case Reason.hot: {
         const pa = this.fetchAddress(vcpu);
-        if (pa !== undefined) this.regions.compile(pa, hart.get32('regime'));
+        if (pa !== undefined) this.regions.request(pa, hart.get32('regime'));
         return true;
       }
       case Reason.page: {
@@ -264,7 +269,9 @@ export class JitAccelerator implements Accelerator {
     return pa < 0n ? undefined : Number(pa);
   }
 
-  close(): void {}
+  close(): void {
+    this.regions.close();
+  }
 }
 
 export class JitVcpu implements Vcpu {
@@ -330,6 +337,7 @@ export class JitVcpu implements Vcpu {
     const { jit, hart } = this;
     if (hart.get32('stopped')) return { kind: 'stopped' };
     const { view } = jit.space;
+    jit.regions.poll();
     jit.enter(this);
     const deadline = hart.compareTime(Math.floor(jit.now() / 100)) * 100;
     jit.call('enter_regime');

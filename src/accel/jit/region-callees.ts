@@ -6,4 +6,6 @@ export const REGION_CALLEES = {
   goto: hostFunction('goto', REGION.params, REGION.result),
   slowLoad: hostFunction('slow_load', ['i64', 'i32'], 'i32'),
   slowStore: hostFunction('slow_store', ['i64', 'i32'], 'i32'),
+  /** (first byte, alignment | distance of the last aligned piece << 8 | top bit for stores): its place or 0. */
+  slowGroup: hostFunction('slow_group', ['i64', 'i32'], 'i32'),
 } as const;

@@ -7,19 +7,19 @@
  * places share code, each block's in a chain whose links store the registers
  * written since the place before.
  */
-import type { Callable, Intent } from '../../ir/code.ts';
-import { Label, type Statement } from '../../ir/code.ts';
+import { type Callable, type GuestLoad, type GuestStore, Label, type Statement } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import type { Type } from '../../ir/op.ts';
 import { type Value, pcPlus } from '../../ir/value.ts';
 import { F, X } from '../../isa/riscv/insn.ts';
 import { AT } from '../../isa/riscv/state.ts';
-import { pushCell, pushHostAddress, storeCell } from './access.ts';
+import { pushCell, pushHostAddress, pushTlbEntry, storeCell } from './access.ts';
 import type { Block, Edge, Step } from './cfg.ts';
 import { REGION } from './dispatcher.ts';
 import { Emitter, type Lowering } from './emit.ts';
 import { analyse, type BlockFlow, RegisterSet, successors } from './flow.ts';
-import { CELL } from './layout.ts';
+import { findGroups, type Group, type Member } from './groups.ts';
+import { CELL, dtlb } from './layout.ts';
 import type { Body } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { type Shape, shape } from './structure.ts';
@@ -77,6 +77,10 @@ export class RegionEmitter implements Lowering {
   private nextSite = 0;
   private dirty = new RegisterSet();
   private step: { readonly offset: number; readonly undone: number } = { offset: 0, undone: 0 };
+  private groups: ReadonlyMap<Statement, Member> = new Map();
+  /** The local that holds the place of each open group's first byte. */
+  private readonly groupLocals = new Map<Group, number>();
+  private readonly freeGroupLocals: number[] = [];
 
   constructor(
     plan: RegionPlan,
@@ -167,6 +171,7 @@ export class RegionEmitter implements Lowering {
       e.block(done);
       for (const { label } of this.sites) e.block(label);
     }
+    this.groups = findGroups(block.steps);
     let fpSeen: 'none' | 'read' | 'write' = 'none';
     block.steps.forEach((step, index) => {
       this.at = step.offset;
@@ -187,6 +192,8 @@ export class RegionEmitter implements Lowering {
       e.places = this.placesFor(step);
       e.statements(step.insn.statements);
     });
+    this.freeGroupLocals.push(...this.groupLocals.values());
+    this.groupLocals.clear();
     if (places > 0) {
       e.br(done);
       for (let n = places - 1; n >= 0; n--) {
@@ -358,10 +365,12 @@ export class RegionEmitter implements Lowering {
     e.br(label);
   }
 
-  private place(address: Value, size: 1 | 2 | 4 | 8, store: boolean): void {
+  /** Pushes the place of an access; returns the offset that the memory instruction adds to it. */
+  private place(s: GuestLoad | GuestStore, store: boolean): number {
     const { e } = this;
+    const size = op.accessSize(s.op);
     const site = this.site();
-    pushHostAddress(e, { va: this.va, entry: this.entry }, address, size, store, this.regime, () => {
+    const slow = () => {
       e.get(this.va);
       e.i32Const(size);
       e.call(this.callee(store ? REGION_CALLEES.slowStore : REGION_CALLEES.slowLoad));
@@ -371,7 +380,75 @@ export class RegionEmitter implements Lowering {
       this.fail(site);
       e.end();
       e.get(this.host);
-    });
+    };
+    const member = this.groups.get(s);
+    if (!member) {
+      pushHostAddress(e, { va: this.va, entry: this.entry }, s.address, size, store, this.regime, slow);
+      return 0;
+    }
+    const { group, offset, first } = member;
+    const local = this.groupLocal(group);
+    if (first) this.openGroup(group, local);
+    const distance = offset - group.low;
+    e.get(local);
+    e.op(op.I32_EQZ);
+    e.if(true, 'i32');
+    e.value(s.address);
+    e.set(this.va);
+    slow();
+    e.i32Const(distance);
+    e.op(op.i32Integer.sub);
+    e.else();
+    e.get(local);
+    e.end();
+    return distance;
+  }
+
+  private groupLocal(group: Group): number {
+    let local = this.groupLocals.get(group);
+    if (local === undefined) {
+      local = this.freeGroupLocals.pop() ?? this.e.newLocal('i32');
+      this.groupLocals.set(group, local);
+    }
+    return local;
+  }
+
+  /** Looks once for all of a group: its local gets the place of its first byte, or 0. */
+  private openGroup({ reg, low, high, align, stores }: Group, local: number): void {
+    const { e } = this;
+    const table = dtlb(this.regime, stores) + (this.cpuAddress ?? 0);
+    this.reg(e, reg);
+    if (low !== 0) {
+      e.i64Const(low);
+      e.op(op.i64Integer.add);
+    }
+    e.tee(this.va);
+    pushTlbEntry(e);
+    e.tee(this.entry);
+    e.memory(op.I64_LOAD, table);
+    // The last aligned piece: in the same page as the first byte, and aligned as it is.
+    const last = Math.ceil((high - low) / align) * align - align;
+    e.get(this.va);
+    if (last !== 0) {
+      e.i64Const(last);
+      e.op(op.i64Integer.add);
+    }
+    e.i64Const(-4096 + align - 1);
+    e.op(op.i64Integer.and);
+    e.op(op.i64Compare.eq);
+    e.if(false, 'i32');
+    e.get(this.va);
+    e.op(op.I32_WRAP);
+    e.get(this.entry);
+    e.memory(op.I32_LOAD, table + 8);
+    e.op(op.i32Integer.add);
+    e.else();
+    // Not seen yet, perhaps: `slow_group` fills the TLB and gives the place when one page holds all.
+    e.get(this.va);
+    e.i32Const(align | (last << 8) | (stores ? 1 << 31 : 0));
+    e.call(this.callee(REGION_CALLEES.slowGroup));
+    e.end();
+    e.set(local);
   }
 
   // Lowering.
@@ -399,15 +476,15 @@ export class RegionEmitter implements Lowering {
       e.op(op.i64Integer.add);
     }
   }
-  gload(e: Emitter, code: number, address: Value, into: number, intent: Intent): void {
-    this.place(address, op.accessSize(code), intent === 'store');
-    e.memory(code, 0);
+  gload(e: Emitter, s: GuestLoad, into: number): void {
+    const offset = this.place(s, s.intent === 'store');
+    e.memory(s.op, offset);
     e.set(into);
   }
-  gstore(e: Emitter, code: number, address: Value, value: Value): void {
-    this.place(address, op.accessSize(code), true);
-    e.value(value);
-    e.memory(code, 0);
+  gstore(e: Emitter, s: GuestStore): void {
+    const offset = this.place(s, true);
+    e.value(s.value);
+    e.memory(s.op, offset);
   }
   raise(): void {
     this.fail(this.site());

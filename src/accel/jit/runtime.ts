@@ -3,7 +3,7 @@
  * plain RAM, flushes, instruction page look-up. They are compiled to
  * WebAssembly once and called by handlers and regions.
  */
-import { define, hostFunction, type IrFunction } from '../../ir/code.ts';
+import { type Code, define, hostFunction, type IrFunction } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import {
   add,
@@ -23,6 +23,7 @@ import {
   leU,
   load,
   ltS,
+  ltS32,
   ltU,
   ltU32,
   mul32,
@@ -78,6 +79,7 @@ export const Fetch = { trapped: 0, undecoded: 1, device: 2 } as const;
 export interface Runtime {
   readonly slowLoad: IrFunction;
   readonly slowStore: IrFunction;
+  readonly slowGroup: IrFunction;
   readonly commitStore: IrFunction;
   readonly flush: IrFunction;
   readonly flushPage: IrFunction;
@@ -168,8 +170,20 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
   });
   const causeOf = (pa: Value): Value => wrap(sub(-1, pa));
 
+  /** Returns the place of a misaligned access to a page that the TLB knows. */
+  const known = (f: Code, va: Value, size: Value, store: boolean): void => {
+    const entry = f.let(
+      add32(add32(cpu, cell(CELL.regimeTables)), and32(wrap(shrU(va, 8)), (DTLB_ENTRIES - 1) << 4)),
+    );
+    const table = dtlb(0, store);
+    f.if(eq(load(op.I64_LOAD, entry, table), and(sub(add(va, extendU(size)), 1), -4096)), () =>
+      f.return(add32(wrap(va), load(op.I32_LOAD, entry, table + 8))),
+    );
+  };
+
   const slowLoad = define('slow_load', ['i64', 'i32'], 'i32', (f, va, flags) => {
     const size = f.let(and32(flags, 15));
+    known(f, va, size, false);
     const fromInterpreter = f.let(and32(flags, Flag.interpreter));
     const priv = f.let(f.call(dataPrivilege));
     const pa = f.let(f.call(translate, va, i32(Access.load), priv));
@@ -215,6 +229,16 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.return(i32(0));
   });
 
+  /** slow_group(va, packed): the place of a group's first byte when all of it is in one page of RAM; see groups.ts. */
+  const slowGroup = define('slow_group', ['i64', 'i32'], 'i32', (f, va, packed) => {
+    const align = f.let(and32(packed, 15));
+    const last = f.let(add(va, extendU(and32(shrU32(packed, 8), 0xffff))));
+    f.if(ne(and(va, extendU(sub32(align, 1))), 0), () => f.return(i32(0)));
+    f.if(ne(and(last, -4096), and(va, -4096)), () => f.return(i32(0)));
+    f.if(ltS32(packed, 0), () => f.return(f.call(slowStore, va, align)));
+    f.return(f.call(slowLoad, va, align));
+  });
+
   const mapEntry = (pa: Value): Value =>
     add32(shl32(wrap(shrU(sub(pa, ram.base), 12)), 4), layout.pageMap);
   /** Whether any regime has decoded code of this page. */
@@ -241,8 +265,9 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.return(i32(0));
   });
 
-  const slowStore = define('slow_store', ['i64', 'i32'], 'i32', (f, va, flags) => {
+  const slowStore: IrFunction = define('slow_store', ['i64', 'i32'], 'i32', (f, va, flags) => {
     const size = f.let(and32(flags, 15));
+    known(f, va, size, true);
     const fromInterpreter = f.let(and32(flags, Flag.interpreter));
     const priv = f.let(f.call(dataPrivilege));
     const pa = f.let(f.call(translate, va, i32(Access.store), priv));
@@ -374,7 +399,7 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.store(op.I32_STORE, cpu, mul32(get('regime'), 2 * DTLB_TABLE), CELL.regimeTables),
   );
 
-  return { slowLoad, slowStore, commitStore, flush, flushPage, fetchPage, protectPage, dirtyFloat, enterRegime, fault };
+  return { slowLoad, slowStore, slowGroup, commitStore, flush, flushPage, fetchPage, protectPage, dirtyFloat, enterRegime, fault };
 }
 
 /** The entry of the instruction TLB for a virtual address, less `ITLB`. */
