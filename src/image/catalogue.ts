@@ -120,3 +120,48 @@ export const catalogue: readonly CatalogueGuest[] = [
     ],
   },
 ];
+
+const FIRMWARE_SET = { suite: 'trixie', index: 'main/binary-all' };
+const OPENSBI = {
+  name: 'opensbi',
+  version: '1.6-1',
+  filename: 'pool/main/o/opensbi/opensbi_1.6-1_all.deb',
+  size: 204072,
+  sha256: 'dc4a43bd21a0ca11771ed8b19ee6fa8476d1d0f4976bd0b27c0357c699d27e1e',
+};
+const U_BOOT = {
+  name: 'u-boot-qemu',
+  version: '2025.01-3+deb13u1',
+  filename: 'pool/main/u/u-boot/u-boot-qemu_2025.01-3+deb13u1_all.deb',
+  size: 2330704,
+  sha256: 'a3751b5d36a411457b2e7a2834cdce0e5d40493e6588a65d51c5603740a0c71c',
+};
+
+function firmwareFile(name: string, title: string, pinned: PackageRecord, file: RegExp): CatalogueFile {
+  const set = { ...FIRMWARE_SET, pattern: new RegExp(`^${pinned.name}$`) };
+  return { name, title, limit: 8 * MiB, sources: [{ pinned, set, file }] };
+}
+
+/** Firmware for `-bios`, which no default boot needs: the guests' architectures with `-firmware` behind them. */
+export const firmwareCatalogue: readonly CatalogueGuest[] = [
+  {
+    arch: 'riscv64-firmware',
+    title: 'OpenSBI and U-Boot of Debian 13',
+    files: [
+      firmwareFile(
+        'opensbi-jump',
+        'OpenSBI 1.6-1 fw_jump',
+        OPENSBI,
+        /\/riscv64-linux-gnu\/opensbi\/generic\/fw_jump\.bin$/,
+      ),
+      firmwareFile(
+        'opensbi-dynamic',
+        'OpenSBI 1.6-1 fw_dynamic',
+        OPENSBI,
+        /\/riscv64-linux-gnu\/opensbi\/generic\/fw_dynamic\.bin$/,
+      ),
+      firmwareFile('u-boot', 'U-Boot 2025.01-3', U_BOOT, /\/qemu-riscv64\/u-boot\.bin$/),
+      firmwareFile('u-boot-s', 'U-Boot 2025.01-3 for S-mode', U_BOOT, /\/qemu-riscv64_smode\/u-boot\.bin$/),
+    ],
+  },
+];
