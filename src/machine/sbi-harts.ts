@@ -77,6 +77,8 @@ export function startHart(hart: RiscvHart, pc: bigint, opaque: bigint): void {
   hart.set64('medeleg', 0xb3ffn);
   hart.set64('mideleg', 0x222n);
   hart.set64('mcounteren', 7n);
+  // As OpenSBI leaves it: Linux's vDSO reads the time in U-mode.
+  hart.set64('scounteren', 7n);
   // STCE, PBMTE, ADUE; CBZE, CBCFE, CBIE = 3.
   hart.set64('menvcfg', (7n << 61n) | 0xf0n);
   // One entry lets S and U reach everything.
