@@ -2,10 +2,8 @@
  * Builds accelerators by name. All of a machine's accelerators may stand on one
  * space and one set of harts, so that a running machine can be handed over.
  */
+import type { Board } from './accelerator.ts';
 import type { AcceleratorOptions, RiscvAccelerator } from './riscv-accelerator.ts';
-
-// A variable while the JIT is being written, so that this file type-checks without it.
-const JIT: string = './jit/jit.ts';
 
 /** Only the accelerator that is asked for is loaded. */
 export async function createAccelerator(
@@ -16,8 +14,20 @@ export async function createAccelerator(
     const { ReferenceAccelerator } = await import('./reference/reference-accelerator.ts');
     return ReferenceAccelerator.create(options);
   }
-  const { JitAccelerator } = (await import(JIT)) as {
-    JitAccelerator: new (options: AcceleratorOptions) => RiscvAccelerator;
-  };
+  const { JitAccelerator } = await import('./jit/jit.ts');
   return new JitAccelerator(options);
+}
+
+/**
+ * The reference accelerator on the state of another one, to take a running machine over: at any time between two
+ * runs. Whoever hands the machine back drops the other's translations first (`flushTranslations` of each vCPU).
+ */
+export async function referenceBeside(other: RiscvAccelerator, board: Board): Promise<RiscvAccelerator> {
+  const { ReferenceAccelerator } = await import('./reference/reference-accelerator.ts');
+  return new ReferenceAccelerator({
+    space: other.space,
+    harts: other.vcpus.map(({ hart }) => hart),
+    board,
+    onWritten: (address, length) => other.written(address, length),
+  });
 }

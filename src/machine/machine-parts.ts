@@ -17,6 +17,8 @@ const TICK_NS = 1e9 / TIMEBASE_HZ;
 
 export interface MachineParts {
   readonly accel: RiscvAccelerator;
+  /** The board as accelerators see it. */
+  readonly hooks: Board;
   readonly clock: MachineClock;
   readonly loop: RunLoop;
   readonly board: VirtBoard;
@@ -116,7 +118,7 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
     };
     late.sbi = new Sbi(machine);
   }
-  return { accel, clock, loop, board, log, outcome };
+  return { accel, hooks, clock, loop, board, log, outcome };
 }
 
 /** Bytes of RAM at a guest-physical address, or undefined when they are not all RAM. */

@@ -5,6 +5,7 @@
  * Invariant: everything that changes the machine as a whole (reset, pause,
  * power-off) happens between two slices of the run loop.
  */
+import { referenceBeside } from '../accel/create.ts';
 import type { DeviceLog } from '../hw/device.ts';
 import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from './api.ts';
 import type { MachineConfig } from './config.ts';
@@ -18,12 +19,14 @@ type Request = { readonly kind: 'reset' } | { readonly kind: 'poweroff'; readonl
 
 export class Machine implements MachineApi {
   readonly name: string;
-  readonly accelerator: string;
   readonly vcpus: readonly VcpuView[];
   /** What went wrong inside, when the state is `internal-error`. */
   error: unknown;
   private readonly config: MachineConfig;
   private readonly accel: MachineParts['accel'];
+  /** The one that runs now: `accel`, or another on the same state. */
+  private active: MachineParts['accel'];
+  private readonly hooks: MachineParts['hooks'];
   private readonly clock: MachineParts['clock'];
   private readonly loop: MachineParts['loop'];
   private readonly board: MachineParts['board'];
@@ -35,6 +38,7 @@ export class Machine implements MachineApi {
   /** Counts the stretches of running; one that is not the newest ends. */
   private stretch = 0;
   private request: Request | undefined;
+  private beside: Promise<MachineParts['accel']> | undefined;
   private closed: Promise<void> | undefined;
   private announced = false;
 
@@ -43,11 +47,12 @@ export class Machine implements MachineApi {
     return new Machine(config, await assemble(config, host));
   }
 
-  private constructor(config: MachineConfig, { accel, clock, loop, board, log, outcome }: MachineParts) {
+  private constructor(config: MachineConfig, { accel, hooks, clock, loop, board, log, outcome }: MachineParts) {
     this.name = config.machine;
     this.config = config;
     this.accel = accel;
-    this.accelerator = accel.name;
+    this.active = accel;
+    this.hooks = hooks;
     this.clock = clock;
     this.loop = loop;
     this.board = board;
@@ -60,6 +65,23 @@ export class Machine implements MachineApi {
 
   get state(): RunState {
     return this.current;
+  }
+
+  get accelerator(): string {
+    return this.active.name;
+  }
+
+  /**
+   * Hands the machine, running or not, to the reference accelerator, or back to its own; between two instructions of
+   * every vCPU.
+   */
+  async handOver(to: 'reference' | 'own'): Promise<void> {
+    // Asked from within a slice, by a device's output: not before its end.
+    const next = await (to === 'own' || this.accel.name === 'reference' ? this.accel : this.reference());
+    if (this.active === next) return;
+    if (next === this.accel) for (const vcpu of this.accel.vcpus) vcpu.flushTranslations?.();
+    this.active = next;
+    this.loop.replace(next.vcpus);
   }
 
   /** A fresh machine starts; a paused one goes on. */
@@ -117,6 +139,11 @@ export class Machine implements MachineApi {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  private reference(): Promise<MachineParts['accel']> {
+    this.beside ??= referenceBeside(this.accel, this.hooks);
+    return this.beside;
   }
 
   private inRam(address: number, length: number): Uint8Array | undefined {

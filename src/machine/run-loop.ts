@@ -37,6 +37,7 @@ export interface RunLoopParts {
 
 export class RunLoop {
   private readonly parts: RunLoopParts;
+  private vcpus: readonly Vcpu[];
   /** When each vCPU is to be run again, ns on the clock: 0 at once, Infinity when it is told to. */
   private readonly wakeAt: Float64Array;
   /** Instructions a millisecond, measured. */
@@ -48,6 +49,7 @@ export class RunLoop {
 
   constructor(parts: RunLoopParts) {
     this.parts = parts;
+    this.vcpus = parts.vcpus;
     this.wakeAt = new Float64Array(parts.vcpus.length);
   }
 
@@ -60,8 +62,14 @@ export class RunLoop {
   attend(vcpu: number): void {
     this.wakeAt[vcpu] = 0;
     // Another vCPU may spin until this one has answered: do not let it spin to the end of its slice.
-    if (this.current >= 0 && this.current !== vcpu) this.parts.vcpus[this.current].kick();
+    if (this.current >= 0 && this.current !== vcpu) this.vcpus[this.current].kick();
     this.wake();
+  }
+
+  /** Other accelerators' vCPUs on the same state go on; not to be called while one is running. */
+  replace(vcpus: readonly Vcpu[]): void {
+    this.vcpus = vcpus;
+    this.attendAll();
   }
 
   attendAll(): void {
@@ -77,7 +85,7 @@ export class RunLoop {
   /** Makes `run` come back before the next instruction of any vCPU but the current one. */
   stop(): void {
     this.stopping = true;
-    if (this.current >= 0) this.parts.vcpus[this.current].kick();
+    if (this.current >= 0) this.vcpus[this.current].kick();
     this.wake();
   }
 
@@ -101,7 +109,8 @@ export class RunLoop {
 
   /** A slice of every vCPU that is not waiting; returns 0 or, when all wait, the earliest deadline. */
   private turn(): number {
-    const { clock, vcpus } = this.parts;
+    const { vcpus } = this;
+    const { clock } = this.parts;
     clock.runTimers();
     for (let n = 0; n < vcpus.length && !this.stopping; n++) {
       const at = this.wakeAt[n];
@@ -114,7 +123,8 @@ export class RunLoop {
   }
 
   private slice(n: number): void {
-    const { host, clock, vcpus, deterministic } = this.parts;
+    const { vcpus } = this;
+    const { host, clock, deterministic } = this.parts;
     const vcpu = vcpus[n];
     const before = vcpu.instructions;
     const deadline = Math.min(clock.next(), this.parts.ownDeadline(n));
