@@ -215,7 +215,8 @@ export class ReferenceVcpu implements Vcpu, World {
       if (host !== undefined) {
         for (let n = 0; n < length; n++, shift += 8n) value |= BigInt(this.memory.getUint8(host + n)) << shift;
       } else {
-        const read = pieces.length === 1 ? this.mmioRead(pa, size) : undefined;
+        // Devices answer no atomic operations.
+        const read = pieces.length === 1 && !store ? this.mmioRead(pa, size) : undefined;
         if (read === undefined) throw new GuestFault(store ? Cause.storeAccess : Cause.loadAccess, va);
         value = read;
       }

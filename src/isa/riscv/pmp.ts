@@ -56,6 +56,7 @@ const ranges = define('pmp_ranges', [], undefined, (f) => {
       const address = f.let(get('pmpaddr', at));
       const mode = f.let(modeOf(f.let(config(n.value))));
       const low = f.var(i64(0));
+      // A TOR entry whose top is not above its bottom matches nothing.
       const high = f.var(i64(0));
       const top = f.let(shl(and(address, ~0x3ff), 2));
       f.if(eq32(mode, TOR), () => {
@@ -69,8 +70,6 @@ const ranges = define('pmp_ranges', [], undefined, (f) => {
         low.set(shl(and(filled, not(span)), 2));
         high.set(add(low.value, shl(add(span, 1), 2)));
       });
-      // An entry with all address bits set covers everything: 2^56 and beyond.
-      f.if(ltU(high.value, low.value), () => high.set(i64(-1)));
       put(f, 'pmpLow', low.value, at);
       put(f, 'pmpHigh', high.value, at);
       previous.set(top);
