@@ -33,6 +33,8 @@ export interface Unit {
   /** Offset in the code, bytes. */
   readonly at: number;
   readonly length: 2 | 4;
+  /** Units of one group stand or go together. */
+  readonly group: number;
 }
 
 export class Assembler {
@@ -40,6 +42,8 @@ export class Assembler {
   readonly base: bigint;
   readonly units: Unit[] = [];
   private readonly bytes: number[] = [];
+  private groups = 0;
+  private grouped = false;
   private readonly fixups: { readonly at: number; readonly label: Label; readonly row: Instruction; readonly operands: OperandValues }[] = [];
 
   constructor(base: bigint) {
@@ -60,13 +64,17 @@ export class Assembler {
   /** An instruction word as it is: 2 bytes when its low bits say so. */
   word(value: number): void {
     const length = (value & 3) === 3 ? 4 : 2;
-    this.units.push({ at: this.at, length });
+    this.units.push({ at: this.at, length, group: this.grouped ? this.groups : ++this.groups });
     this.half(value);
     if (length === 4) this.half(value >>> 16);
   }
-  data32(value: number): void {
-    this.half(value);
-    this.half(value >>> 16);
+  /** Instructions that make no sense without one another. */
+  group(body: () => void): void {
+    const outer = this.grouped;
+    if (!outer) this.groups++;
+    this.grouped = true;
+    body();
+    this.grouped = outer;
   }
   op(mnemonic: string, operands: OperandValues = {}): void {
     this.word(encode(rowOf(mnemonic), operands));
@@ -80,9 +88,11 @@ export class Assembler {
   /** d = the address of a label. */
   la(d: number, label: Label): void {
     const at = this.at;
-    this.op('auipc', { d, i: 0 });
-    this.fixups.push({ at: this.at, label, row: rowOf('addi'), operands: { d, a: d, from: at } });
-    this.op('addi', { d, a: d, i: 0 });
+    this.group(() => {
+      this.op('auipc', { d, i: 0 });
+      this.fixups.push({ at: this.at, label, row: rowOf('addi'), operands: { d, a: d, from: at } });
+      this.op('addi', { d, a: d, i: 0 });
+    });
   }
   place(label: Label): void {
     label.at = this.at;
@@ -95,6 +105,9 @@ export class Assembler {
 
   /** d = value, by lui, addi and shifts. */
   li(d: number, value: bigint): void {
+    this.group(() => this.loadImmediate(d, value));
+  }
+  private loadImmediate(d: number, value: bigint): void {
     const v = BigInt.asIntN(64, value);
     if (v >= -2048n && v < 2048n) {
       this.op('addi', { d, a: 0, i: Number(v) });
@@ -113,7 +126,7 @@ export class Assembler {
       upper >>= 1n;
       shift++;
     }
-    this.li(d, upper);
+    this.loadImmediate(d, upper);
     this.op('slli', { d, a: d, i: shift });
     if (low !== 0) this.op('addi', { d, a: d, i: low });
   }

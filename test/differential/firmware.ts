@@ -4,8 +4,9 @@
  *
  * The M-mode handler writes mcause, mtval, mepc and mstatus of every trap to a
  * log in RAM and resumes after the instruction, whose length it reads through
- * the program's own translation (MPRV, MXR). A fetch fault goes back to ra. The
- * S-mode handler skips four bytes, whatever was there.
+ * the program's own translation (MPRV, MXR). From outside its code the program
+ * is sent back to where register RESUME says. The S-mode handler skips four
+ * bytes, whatever was there; an interrupt it turns off.
  */
 import { Assembler, Label } from './assembler.ts';
 
@@ -30,6 +31,8 @@ export const DATA_BYTES = 0x20000;
 /** A device of 4 KiB that keeps what is written to it. */
 export const DEVICE = 0x1000_0000;
 
+/** The register that says where to go on after getting lost. */
+export const RESUME = 22;
 /** In x30 of an `ecall`: the program is done. */
 export const DONE = 0x5afe;
 
@@ -119,12 +122,12 @@ export function firmware(start: Start): Uint8Array {
   a.op('mret');
   while (a.at % 64 !== 0) a.half(1);
   a.place(handler);
-  trapHandler(a);
+  trapHandler(a, start);
   if (a.at > 0x2000) throw new RangeError('the firmware has outgrown its place');
   return a.finish();
 }
 
-function trapHandler(a: Assembler): void {
+function trapHandler(a: Assembler, start: Start): void {
   const [T3, T4, T5, T6] = [28, 29, 30, 31];
   a.op('csrrw', { d: T6, k: CSR.mscratch, a: T6 });
   a.op('sd', { a: T6, b: T5, i: 0 });
@@ -155,15 +158,24 @@ function trapHandler(a: Assembler): void {
   a.li(T3, BigInt(DONE));
   a.to('beq', done, { a: T3, b: T5 });
   a.place(noCall);
-  // Fetch faults (0, 1, 12) go back to ra; a wild ra faults again and again, with 40 instructions each time.
+  // Faults of fetches (0, 1, 12) and whatever happens outside the code go back to where the program wants to go on.
+  const lost = new Label();
   for (const cause of [0, 1, 12]) {
     a.op('addi', { d: T3, a: 0, i: cause });
-    const other = new Label();
-    a.to('bne', other, { a: T3, b: T4 });
-    a.csrw(CSR.mepc, 1);
-    a.to('jal', back, { d: 0 });
-    a.place(other);
+    a.to('beq', lost, { a: T3, b: T4 });
   }
+  a.csrr(T4, CSR.mepc);
+  a.li(T3, start.entry);
+  a.op('sub', { d: T4, a: T4, b: T3 });
+  a.li(T3, BigInt(CODE_BYTES));
+  a.to('bltu', skip, { a: T4, b: T3 });
+  a.place(lost);
+  a.csrw(CSR.mepc, RESUME);
+  a.li(T3, start.entry);
+  a.op('sub', { d: T4, a: RESUME, b: T3 });
+  a.li(T3, BigInt(CODE_BYTES));
+  a.to('bgeu', done, { a: T4, b: T3 });
+  a.to('jal', back, { d: 0 });
   a.place(skip);
   a.csrr(T4, CSR.mepc);
   a.li(T3, (1n << 17n) | (1n << 19n)); // MPRV and MXR
@@ -199,11 +211,18 @@ function trapHandler(a: Assembler): void {
 /** The S-mode handler, position independent. */
 export function supervisorHandler(a: Assembler): void {
   a.op('csrrw', { d: 31, k: CSR.sscratch, a: 31 });
+  const [interrupt, back] = [new Label(), new Label()];
+  a.csrr(31, CSR.scause);
+  a.to('blt', interrupt, { a: 31, b: 0 });
   a.csrr(31, CSR.sepc);
   a.op('addi', { d: 31, a: 31, i: 4 });
   a.csrw(CSR.sepc, 31);
+  a.place(back);
   a.op('csrrw', { d: 31, k: CSR.sscratch, a: 31 });
   a.op('sret');
+  a.place(interrupt);
+  a.csrw(CSR.sie, 0);
+  a.to('jal', back, { d: 0 });
 }
 
 /** Whether the program said that it was done. */

@@ -3,6 +3,7 @@ import { extract, type Field } from '../../src/isa/encoding.ts';
 import type { Instruction } from '../../src/isa/riscv/insn.ts';
 import { rows } from '../../src/isa/riscv/rows.ts';
 import { encode } from './assembler.ts';
+import { RESUME } from './firmware.ts';
 import type { Random } from './random.ts';
 
 /** Registers that random instructions leave alone: ra, sp, s0 and s2 point at data; s4 and s5 count. */
@@ -12,7 +13,7 @@ export const S0 = 8;
 export const PTR = 18;
 export const OUTER = 20;
 export const INNER = 21;
-const KEPT = new Set([RA, SP, S0, PTR, OUTER, INNER]);
+const KEPT = new Set([RA, SP, S0, PTR, OUTER, INNER, RESUME]);
 const FREE = Array.from({ length: 32 }, (_, n) => n).filter((n) => !KEPT.has(n));
 const FREE_SHORT = [9, 10, 11, 12, 13, 14, 15];
 

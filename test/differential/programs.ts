@@ -81,7 +81,8 @@ export function makeProgram(seed: number, blocks = 24): Program {
     if (!world.mprv) codeBase = space.codeBase;
     else world = { ...world, data: [...world.data, ...dataPages.slice(0, 4).map(BigInt)] };
   }
-  if (random.chance(0.4)) csrs.push([CSR.mstatus, (3n << 13n) | (random.u64() & (15n << 18n))]);
+  // SUM, MXR, TW; with TVM, the fences of S-mode would not be carried out.
+  if (random.chance(0.4)) csrs.push([CSR.mstatus, (3n << 13n) | (random.u64() & (11n << 18n))]);
 
   const a = new Assembler(codeBase);
   if (flavour === 'mprv') {

@@ -31,7 +31,7 @@ const fails = (program: Program, options: PairOptions): Mismatch | undefined => 
 /** Takes away instructions while it still fails, for at most so many milliseconds. */
 export function shrink(program: Program, options: PairOptions, milliseconds: number): { program: Program; kept: readonly Unit[] } {
   const end = Date.now() + milliseconds;
-  let kept = [...program.units];
+  let kept = [...Map.groupBy(program.units, ({ group }) => group).values()];
   const removed: Unit[] = [];
   for (let size = Math.ceil(kept.length / 2); size >= 1; size = size > 1 ? Math.ceil(size / 2) : 0) {
     let progress = true;
@@ -40,15 +40,15 @@ export function shrink(program: Program, options: PairOptions, milliseconds: num
       for (let from = kept.length - (kept.length % size || size); from >= 0 && Date.now() < end; from -= size) {
         const chunk = kept.slice(from, from + size);
         if (chunk.length === 0) continue;
-        if (!fails(without(program, [...removed, ...chunk]), options)) continue;
-        removed.push(...chunk);
-        kept = kept.filter((unit) => !chunk.includes(unit));
+        if (!fails(without(program, [...removed, ...chunk.flat()]), options)) continue;
+        removed.push(...chunk.flat());
+        kept = kept.filter((group) => !chunk.includes(group));
         progress = true;
       }
       if (size > 4) break;
     }
   }
-  return { program: without(program, removed), kept };
+  return { program: without(program, removed), kept: kept.flat() };
 }
 
 export function listing(program: Program, units: readonly Unit[]): string[] {

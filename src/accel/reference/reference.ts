@@ -200,6 +200,9 @@ export class ReferenceVcpu implements Vcpu, World {
       const pa = this.physical(at, access, priv);
       if (pa < 0n) throw new GuestFault(Number(-1n - pa), at);
       const piece = { pa: Number(pa), length };
+      // A load looks at its first page before it translates the second.
+      if (lengths.length > 1 && access === Access.load && this.hostOf(piece.pa, length) === undefined)
+        throw new GuestFault(Cause.loadAccess, va);
       at = (at + BigInt(length)) & M64;
       return piece;
     });
