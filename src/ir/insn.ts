@@ -19,7 +19,9 @@ export type End =
   | { readonly kind: 'jump'; readonly target: Value; readonly link: boolean }
   | { readonly kind: 'branch'; readonly condition: Value; readonly target: Value }
   /** Everything may have changed: mode, translation, interrupts. `target` is the next pc. */
-  | { readonly kind: 'system'; readonly target: Value };
+  | { readonly kind: 'system'; readonly target: Value }
+  /** As `next`, or as `system` where `changed` (i32) is not zero. */
+  | { readonly kind: 'check'; readonly changed: Value };
 
 /** How a file of registers lies in the CPU state: register n at `offset + n * 8`. */
 export interface RegisterFile {
@@ -74,6 +76,11 @@ export class Insn extends Code {
     this.end = { kind: 'system', target: i64(target) };
   }
 
+  /** Ends the instruction with everything to be looked at again if `changed` is not zero. */
+  check(changed: Value): void {
+    this.end = { kind: 'check', changed };
+  }
+
   /** A field of the CPU state. */
   field(code: number, offset: number): Value {
     return load(code, cpu, offset);
@@ -93,6 +100,8 @@ export class Insn extends Code {
       if (readsRegisters(end.target)) this.end = { ...end, target: this.let(end.target) };
     } else if (end.kind === 'branch') {
       this.end = { ...end, condition: this.let(end.condition) };
+    } else if (end.kind === 'check') {
+      this.end = { ...end, changed: this.let(end.changed) };
     }
     const values = writes.length === 1 ? [writes[0].value] : writes.map(({ value }) => this.let(value));
     writes.forEach(({ file, to }, n) => {

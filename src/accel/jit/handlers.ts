@@ -294,6 +294,14 @@ export function emitHandler(
       lowering.setPc(e, () => e.value(end.target));
       lowering.leave(e, Reason.changed, 1);
       break;
+    case 'check':
+      e.value(end.changed);
+      e.if(true);
+      lowering.setPc(e, () => lowering.pc(e, length));
+      lowering.leave(e, Reason.changed, 1);
+      e.end();
+      fallThrough();
+      break;
     case 'jump':
       jump(e, lowering, end.target, key.reach, handlerType);
       break;

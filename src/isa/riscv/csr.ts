@@ -46,12 +46,21 @@ export interface Csr {
   readonly name: string;
   readonly number: number;
   read(m: Code): Value;
-  /** `value` is what the instruction computed; WARL happens here. Absent: writes are ignored. */
-  write?(m: Code, value: Value): void;
+  /**
+   * `value` is what the instruction computed; WARL happens here. Absent: writes are ignored. May return an i32
+   * that says whether mode, translation or interrupts to be taken have changed; nothing returned means they have,
+   * unless the register is `inert`.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: most registers have nothing to say
+  write?(m: Code, value: Value): Value | void;
+  /** Writing it changes neither mode nor translation nor what interrupts are taken. */
+  readonly inert?: boolean;
+  /** Reading it needs the count of instructions. */
+  readonly counts?: boolean;
+  /** `write` returns whether the world has changed. */
+  readonly tells?: boolean;
   /** i32, not zero where the access is illegal beyond the rules of the number. */
   denied?(m: Code): Value;
-  /** Reading it depends on nothing but time: no need to stop the world. */
-  readonly pure?: boolean;
 }
 
 const table = new Map<number, Csr>();
@@ -62,8 +71,8 @@ function csr(number: number, name: string, rest: Omit<Csr, 'number' | 'name'>): 
 }
 
 /** A field read and written as it is, under a mask. */
-function plain(number: number, name: FieldName, mask: I64 = -1): void {
-  csr(number, name, { read: () => get(name), write: (m, v) => put(m, name, and(v, mask)) });
+function plain(number: number, name: FieldName, mask: I64 = -1, inert = false): void {
+  csr(number, name, { read: () => get(name), write: (m, v) => put(m, name, and(v, mask)), inert });
 }
 function zero(number: number, name: string): void {
   csr(number, name, { read: () => i64(0) });
@@ -86,6 +95,7 @@ csr(0x001, 'fflags', {
     floatWritten(m);
   },
   denied: floatOff,
+  inert: true,
 });
 csr(0x002, 'frm', {
   read: () => extendU(get('frm')),
@@ -94,6 +104,7 @@ csr(0x002, 'frm', {
     floatWritten(m);
   },
   denied: floatOff,
+  inert: true,
 });
 csr(0x003, 'fcsr', {
   read: () => or(extendU(get('fflags')), shl(extendU(get('frm')), 5)),
@@ -103,6 +114,7 @@ csr(0x003, 'fcsr', {
     floatWritten(m);
   },
   denied: floatOff,
+  inert: true,
 });
 
 // Counters and Timers
@@ -116,11 +128,11 @@ const counterDenied = (n: number) => () => {
   const below = (priv: number) => ltU32(get('priv'), priv);
   return or32(select(below(PRIV_M), byM, i32(0)), select(below(PRIV_S), byS, i32(0)));
 };
-csr(0xc00, 'cycle', { read: cycle, denied: counterDenied(0) });
-csr(0xc01, 'time', { read: time, denied: counterDenied(1), pure: true });
-csr(0xc02, 'instret', { read: instret, denied: counterDenied(2) });
-csr(0xb00, 'mcycle', { read: cycle, write: (m, v) => put(m, 'mcycleOffset', sub(v, get('instret'))) });
-csr(0xb02, 'minstret', { read: instret, write: (m, v) => put(m, 'minstretOffset', sub(v, get('instret'))) });
+csr(0xc00, 'cycle', { read: cycle, denied: counterDenied(0), counts: true });
+csr(0xc01, 'time', { read: time, denied: counterDenied(1) });
+csr(0xc02, 'instret', { read: instret, denied: counterDenied(2), counts: true });
+csr(0xb00, 'mcycle', { counts: true, read: cycle, write: (m, v) => put(m, 'mcycleOffset', sub(v, add(get('instret'), 1))) });
+csr(0xb02, 'minstret', { counts: true, read: instret, write: (m, v) => put(m, 'minstretOffset', sub(v, add(get('instret'), 1))) });
 for (let n = 3; n < 32; n++) {
   csr(0xc00 + n, `hpmcounter${n}`, { read: () => i64(0), denied: counterDenied(n) });
   zero(0xb00 + n, `mhpmcounter${n}`);
@@ -152,19 +164,36 @@ const status = () => {
   const value = get('mstatus');
   return or(value, select(eq(and(value, 3 << Mstatus.FS), 3 << Mstatus.FS), i64(SIGN), i64(0)));
 };
-function writeStatus(m: Code, value: Value, mask: bigint): void {
+/** Bits of mstatus that matter at once, beside the interrupt enables. */
+const AT_ONCE =
+  statusBits(Mstatus.MPRV, Mstatus.SUM, Mstatus.MXR, Mstatus.TVM, Mstatus.TW, Mstatus.TSR) |
+  (3n << BigInt(Mstatus.FS)) |
+  (3n << BigInt(Mstatus.MPP));
+
+function writeStatus(m: Code, value: Value, mask: bigint): Value {
   const old = m.let(get('mstatus'));
   const merged = m.let(merge(old, value, mask));
   // There is no mode 2: MPP stays as it was.
   const mpp = 3n << BigInt(Mstatus.MPP);
-  const kept = m.let(select(eq(and(merged, mpp), 2n << BigInt(Mstatus.MPP)), merge(merged, old, mpp), merged));
+  const kept =
+    (mask & mpp) === 0n
+      ? merged
+      : m.let(select(eq(and(merged, mpp), 2n << BigInt(Mstatus.MPP)), merge(merged, old, mpp), merged));
   put(m, 'mstatus', kept);
   const changed = m.let(xor(old, kept));
-  m.if(bitOf(changed, Mstatus.MXR), () => m.call(tlbFlush, i32(0)));
-  m.call(updateRegime);
-  m.call(updateFloat);
+  const atOnce = m.let(ne(and(changed, AT_ONCE), 0));
+  m.if(atOnce, () => {
+    m.if(bitOf(changed, Mstatus.MXR), () => m.call(tlbFlush, i32(0)));
+    // What M-mode borrows under MPRV follows MPP and SUM.
+    m.if(get('mprvOn'), () => m.call(tlbFlush, i32(0)));
+    m.call(updateRegime);
+    m.call(updateFloat);
+  });
+  const enabled = and(and(changed, kept), statusBits(Mstatus.SIE, Mstatus.MIE));
+  const pending = and(pendingBits(), get('mie'));
+  return or32(atOnce, and32(ne(enabled, 0), ne(pending, 0)));
 }
-csr(0x300, 'mstatus', { read: status, write: (m, v) => writeStatus(m, v, M_STATUS) });
+csr(0x300, 'mstatus', { read: status, write: (m, v) => writeStatus(m, v, M_STATUS), tells: true });
 plain(0x302, 'medeleg', 0xb3ff);
 plain(0x303, 'mideleg', 0x222);
 plain(0x304, 'mie', 0xaaa);
@@ -183,10 +212,10 @@ csr(0x30a, 'menvcfg', {
 });
 
 // Machine Trap Handling
-plain(0x340, 'mscratch');
-plain(0x341, 'mepc', -2);
-plain(0x342, 'mcause');
-plain(0x343, 'mtval');
+plain(0x340, 'mscratch', -1, true);
+plain(0x341, 'mepc', -2, true);
+plain(0x342, 'mcause', -1, true);
+plain(0x343, 'mtval', -1, true);
 /** With Sstc on, STIP is the comparator's. */
 const stce = () => and(shrU(get('menvcfg'), 63), 1);
 csr(0x344, 'mip', {
@@ -233,6 +262,7 @@ for (const [number, name] of [
 csr(0x100, 'sstatus', {
   read: () => and(status(), S_STATUS | SIGN | (3n << 32n)),
   write: (m, v) => writeStatus(m, v, S_STATUS),
+  tells: true,
 });
 csr(0x104, 'sie', {
   read: () => and(get('mie'), get('mideleg')),
@@ -247,10 +277,10 @@ csr(0x10a, 'senvcfg', {
   read: () => get('senvcfg'),
   write: (m, v) => put(m, 'senvcfg', cbie(m.let(and(v, ENV_S)))),
 });
-plain(0x140, 'sscratch');
-plain(0x141, 'sepc', -2);
-plain(0x142, 'scause');
-plain(0x143, 'stval');
+plain(0x140, 'sscratch', -1, true);
+plain(0x141, 'sepc', -2, true);
+plain(0x142, 'scause', -1, true);
+plain(0x143, 'stval', -1, true);
 csr(0x144, 'sip', {
   read: () => and(pendingBits(), get('mideleg')),
   write: (m, v) => {

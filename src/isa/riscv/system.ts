@@ -41,13 +41,17 @@ function access(m: RiscvInsn, o: Operands, operand: Value | undefined, combine: 
   if (priv > 0) m.if(ltU32(m.get('priv'), priv), () => m.illegal());
   if (csr.denied) m.if(csr.denied(m), () => m.illegal());
   const old = m.let(csr.read(m));
-  if (operand) csr.write?.(m, m.let(combine(old, operand)));
+  const changed = operand && csr.write?.(m, m.let(combine(old, operand)));
   m.setX(o.d, old);
-  if (!(csr.pure && !writes)) m.system();
+  if (changed) m.check(changed);
+  else if (writes && csr.write && !csr.inert) m.system();
 }
 
-/** Reading a register that stands still needs no look at the whole world. */
-const readsOnly = (o: Record<string, number>) => csrs.get(o.k)?.pure === true && o.a === 0;
+/** Whether an access ends a run of plain instructions: it writes what others depend on, or reads the counters. */
+function disturbs(k: number, writes: boolean): boolean {
+  const csr = csrs.get(k);
+  return csr !== undefined && (csr.counts === true || (writes && csr.write !== undefined && !csr.inert && !csr.tells));
+}
 const CSR = (name: string, funct3: string, combine: Combine, alwaysWrites: boolean, immediate: boolean): Instruction =>
   insn(
     name,
@@ -57,7 +61,7 @@ const CSR = (name: string, funct3: string, combine: Combine, alwaysWrites: boole
       const operand = none && !alwaysWrites ? undefined : immediate ? i64(o.z) : m.let(m.x(o.a));
       access(m, o, operand, combine);
     },
-    { system: (o) => !(readsOnly(o) && !alwaysWrites && !immediate) },
+    { system: (o) => disturbs(o.k, alwaysWrites || (immediate ? o.z : o.a) !== 0) },
   );
 
 const WRITE: Combine = (_old, operand) => operand;
