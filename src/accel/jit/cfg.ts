@@ -3,6 +3,7 @@
  * leaving its page, each instruction already as IR.
  */
 import { i64, pcPlus, type Value } from '../../ir/value.ts';
+import { csrs } from '../../isa/riscv/csr.ts';
 import { type Decoded, Decoder } from '../../isa/riscv/decode.ts';
 import { type FpUse, type Operands, RiscvInsn } from '../../isa/riscv/insn.ts';
 
@@ -25,6 +26,10 @@ export type Terminator =
   /** A jump to a return address: goes back to who called. */
   | { readonly kind: 'return'; readonly target: Value }
   | { readonly kind: 'jump'; readonly target: Value }
+  /** An instruction after which everything is looked at again. */
+  | { readonly kind: 'system'; readonly step: Step }
+  /** As a step, and out when it says that the world has changed. */
+  | { readonly kind: 'check'; readonly changed: Value; readonly next: Edge; readonly returns: Value }
   /** The interpreter goes on at the terminator's instruction. */
   | { readonly kind: 'interpret' };
 
@@ -38,14 +43,12 @@ export interface Block {
 
 /** Bounds on one region. */
 const MAX_INSTRUCTIONS = 700;
-const PAGE = 4096;
-
 const RETURN = /^(c\.)?jr$|^jalr$/;
 
-/** The code of a page. */
+/** The code around a page: offsets from -4096 up to 8192 where the neighbours are known. */
 export interface CodePage {
-  /** 16 bits at an offset. */
-  half(offset: number): number;
+  /** 16 bits at an offset, or undefined where nothing is known. */
+  half(offset: number): number | undefined;
   /** Whether the instruction there has been executed, or was decoded with one that was. */
   executed(offset: number): boolean;
 }
@@ -63,10 +66,13 @@ class Discovery {
   decode(offset: number): Decoded | undefined {
     if (this.decodedAt.has(offset)) return this.decodedAt.get(offset);
     let decoded: Decoded | undefined;
-    if (offset >= 0 && offset < PAGE && this.page.executed(offset)) {
-      const low = this.page.half(offset);
+    const low = this.page.half(offset);
+    if (low !== undefined && this.page.executed(offset)) {
       if (Decoder.length(low) === 2) decoded = this.decoder.decode(low);
-      else if (offset + 4 <= PAGE) decoded = this.decoder.decode((low | (this.page.half(offset + 2) << 16)) >>> 0);
+      else {
+        const high = this.page.half(offset + 2);
+        if (high !== undefined) decoded = this.decoder.decode((low | (high << 16)) >>> 0);
+      }
     }
     this.decodedAt.set(offset, decoded);
     return decoded;
@@ -94,16 +100,19 @@ export function discover(decoder: Decoder, page: CodePage, entry: number): Block
     let offset = work.pop() as number;
     while (!seen.has(offset) && count < MAX_INSTRUCTIONS) {
       const d = found.decode(offset);
-      if (!d || isSystem(d)) break;
+      if (!d || isSystem(d)) {
+        if (d && offset === entry) seen.add(offset);
+        break;
+      }
       seen.add(offset);
       count++;
       const target = directTarget(d);
       const next = offset + d.length;
-      if (target !== undefined && !links(d) && offset + target >= 0 && offset + target < PAGE) {
+      if (target !== undefined && !links(d)) {
         leaders.add(offset + target);
         work.push(offset + target);
       }
-      if (isBranch(d) || links(d)) {
+      if (isBranch(d) || links(d) || mayCheck(d)) {
         leaders.add(next);
         work.push(next);
         break;
@@ -146,7 +155,10 @@ function makeBlock(
     if (!d || isSystem(d) || !seen.has(offset)) {
       // Past the page, past the limit and where nobody has been yet the dispatcher decides; what is no plain
       // instruction is interpreted.
-      return finish(d && isSystem(d) ? { kind: 'interpret' } : { kind: 'goto', to: { exit: pcPlus(0) } });
+      if (!d || !isSystem(d)) return finish({ kind: 'goto', to: { exit: pcPlus(0) } });
+      // The counters are kept by the interpreter.
+      if (d.row.extension === 'zicsr' && csrs.get(d.operands.k)?.counts) return finish({ kind: 'interpret' });
+      return finish({ kind: 'system', step: { insn: build(d), decoded: d, offset, fp: d.row.fp } });
     }
     const insn = build(d);
     steps.push({ insn, decoded: d, offset, fp: d.row.fp });
@@ -164,12 +176,15 @@ function makeBlock(
       const link = d.operands.a === 1 || d.operands.a === 5;
       return finish({ kind: RETURN.test(d.row.mnemonic) && link ? 'return' : 'jump', target: end.target });
     }
+    if (end.kind === 'check') {
+      return finish({ kind: 'check', changed: end.changed, next: edge(next), returns: pcPlus(d.length) });
+    }
     offset = next;
   }
 }
 
-
-
+/** Instructions whose IR may end in a check: writes of status registers. */
+const mayCheck = ({ row, operands }: Decoded) => row.extension === 'zicsr' && csrs.get(operands.k)?.tells === true;
 
 function build(d: Decoded): RiscvInsn {
   const insn = new RiscvInsn(d.length, i64(d.word));

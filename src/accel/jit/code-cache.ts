@@ -59,6 +59,13 @@ export class CodeCache {
     return page;
   }
 
+  /** The decoded page of a physical address in `regime`, or 0. */
+  known(pa: number, regime: number): number {
+    const { base, size } = this.space.ram;
+    if (pa < base || pa >= base + size) return 0;
+    return this.space.view.getUint32(this.layout.pageMap + this.mapIndex(pa - (pa % 4096), regime) * 4, true);
+  }
+
   /** Host address of the first byte of the RAM page that a decoded page shows. */
   hostOf(page: number): number {
     const index = this.owner.get(page);
@@ -116,6 +123,16 @@ export class CodeCache {
     const own = cell >= HANDLER_LIMIT ? cell & (HANDLER_LIMIT - 1) : view.getUint16(at, true);
     view.setUint32(side, region * HANDLER_LIMIT + own, true);
     view.setUint16(at, Fixed.pageEnd, true);
+  }
+
+  /** Gives a place back to its own handler. */
+  unsetRegion(page: number, offset: number): void {
+    const { view } = this.space;
+    const side = page + SIDE + (offset >> 1) * 4;
+    const cell = view.getUint32(side, true);
+    if (cell < HANDLER_LIMIT) return;
+    view.setUint16(page + (offset >> 1) * OPERATION, cell & (HANDLER_LIMIT - 1), true);
+    view.setUint32(side, 0, true);
   }
 
   /** Takes a place out of the running for compilation. */

@@ -1,12 +1,12 @@
 /** The line to a compiler in another thread. Modules come back compiled. */
-import type { CompilerOptions, Job } from './compiler.ts';
+import type { CompilerOptions, Job, RegionResult } from './compiler.ts';
 
 export type ToCompiler = { readonly kind: 'begin'; readonly options: CompilerOptions } | { readonly kind: 'job'; readonly job: Job };
 
 export interface FromCompiler {
   readonly module: WebAssembly.Module | undefined;
   readonly imports: readonly string[];
-  readonly regions: readonly { readonly id: number; readonly instructions: number }[];
+  readonly regions: readonly RegionResult[];
 }
 
 export interface CompilerPort {

@@ -182,19 +182,31 @@ export function emitRun(
     e.i32Const(HANDLER_LIMIT);
     e.op(op.i32Compare.ge_u);
     e.if();
-    storeCell(
-      e,
-      AT.pc,
-      () => {
-        e.get(PC);
-        e.i32Const(DEPTH);
-        e.get(SLOT);
-        e.i32Const(12);
-        e.op(op.i32Integer.shr_u);
-        e.callIndirect(regionType);
-      },
-      op.I64_STORE,
-    );
+    e.get(PC);
+    e.i32Const(DEPTH);
+    e.get(SLOT);
+    e.i32Const(12);
+    e.op(op.i32Integer.shr_u);
+    e.callIndirect(regionType);
+    e.tee(PC);
+    e.op(op.I32_WRAP);
+    e.i32Const(1);
+    e.op(op.i32Integer.and);
+    e.if();
+    {
+      // Marked: the interpreter has to go on, or the world has changed.
+      e.get(PC);
+      e.i64Const(-2);
+      e.op(op.i64Integer.and);
+      e.set(PC);
+      storeCell(e, AT.pc, () => e.get(PC), op.I64_STORE);
+      pushCell(e, CELL.interpret);
+      e.brIf(top);
+      reasonChanged();
+      e.br(top);
+    }
+    e.end();
+    storeCell(e, AT.pc, () => e.get(PC), op.I64_STORE);
     e.br(top);
     e.end();
     e.get(SLOT);

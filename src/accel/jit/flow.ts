@@ -150,7 +150,15 @@ function local(block: Block): Local {
   const { end } = block;
   if (end.kind === 'branch') walk.value(end.condition);
   if (end.kind === 'call' || end.kind === 'return' || end.kind === 'jump') walk.value(end.target);
+  if (end.kind === 'check') walk.value(end.changed);
   if (leaves(block)) walk.wayOut();
+  // A system instruction runs with everything stored.
+  if (end.kind === 'system') {
+    const after = new Walk();
+    after.defs.addAll(walk.defs);
+    after.statements(end.step.insn.statements);
+    walk.uses.addAll(after.uses);
+  }
   return { defs: walk.defs, uses: walk.uses, beforeExit: walk.beforeExit };
 }
 
@@ -165,7 +173,13 @@ function leaves({ end }: Block): boolean {
 /** Blocks that an edge of `block` goes to; a call's continuation begins with nothing in locals. */
 export function successors({ end }: Block): number[] {
   const edges: Edge[] =
-    end.kind === 'goto' ? [end.to] : end.kind === 'branch' ? [end.taken, end.fall] : end.kind === 'call' ? [end.next] : [];
+    end.kind === 'goto'
+      ? [end.to]
+      : end.kind === 'branch'
+        ? [end.taken, end.fall]
+        : end.kind === 'call' || end.kind === 'check'
+          ? [end.next]
+          : [];
   return edges.flatMap((edge) => ('block' in edge ? [edge.block] : []));
 }
 

@@ -122,7 +122,7 @@ export class JitAccelerator implements Accelerator {
       }
       case Reason.hot: {
         const pa = this.fetchAddress(vcpu);
-        if (pa !== undefined) this.regions.request(pa, hart.get32('regime'));
+        if (pa !== undefined) this.request(vcpu, pa);
         return true;
       }
       case Reason.page: {
@@ -142,6 +142,18 @@ export class JitAccelerator implements Accelerator {
       default:
         return false;
     }
+  }
+
+  /** Asks for a region at the pc, which lies at `pa`. */
+  private request({ hart }: JitVcpu, pa: number): void {
+    const pc = hart.get64('pc');
+    const regime = hart.get32('regime');
+    const neighbour = (distance: bigint): number => {
+      const va = BigInt.asIntN(64, pc + distance);
+      const at = this.call(this.mmu.translate.name, va, Access.fetch, hart.get32('priv')) as bigint;
+      return at < 0n ? 0 : this.cache.known(Number(at), regime);
+    };
+    this.regions.request(pa, regime, neighbour(-4096n), neighbour(4096n));
   }
 
   private newPage(pa: number, regime: number): void {

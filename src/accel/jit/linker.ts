@@ -143,7 +143,7 @@ export class Linker {
   instantiateRegions(module: WebAssembly.Module, imports: readonly string[]): WebAssembly.Exports {
     const run: Record<string, WebAssembly.ImportValue> = {};
     for (const name of imports) {
-      const value = this.named.get(name) ?? this.host[name];
+      const value = this.named.get(this.aliases.get(name)?.name ?? name) ?? this.host[name];
       if (!value) throw new Error(`no run-time function ${name}`);
       run[name] = value as WebAssembly.ImportValue;
     }

@@ -10,7 +10,7 @@
 import { type Callable, type GuestLoad, type GuestStore, Label, type Statement } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import type { Type } from '../../ir/op.ts';
-import { type Value, pcPlus } from '../../ir/value.ts';
+import { apply, pcPlus, type Value } from '../../ir/value.ts';
 import { F, X } from '../../isa/riscv/insn.ts';
 import { AT } from '../../isa/riscv/state.ts';
 import { pushCell, pushHostAddress, pushTlbEntry, storeCell } from './access.ts';
@@ -48,17 +48,26 @@ export function plan(blocks: Block[]): RegionPlan {
       const { end } = block;
       if (end.kind === 'goto') return { ...block, end: { ...end, to: edge(end.to) } };
       if (end.kind === 'branch') return { ...block, end: { ...end, taken: edge(end.taken), fall: edge(end.fall) } };
-      if (end.kind === 'call') return { ...block, end: { ...end, next: edge(end.next) } };
+      if (end.kind === 'call' || end.kind === 'check') return { ...block, end: { ...end, next: edge(end.next) } };
       return block;
     });
     if (!cut) return { blocks, shape: form, flows: analyse(blocks, form.sequence, form.isLoop) };
   }
 }
 
+/** A page beside the entry's that the region reaches into. */
+export interface Neighbour {
+  /** Bytes from the entry's page: -4096 or 4096. */
+  readonly distance: number;
+  /** Its decoded page. */
+  readonly page: number;
+}
+
 export class RegionEmitter implements Lowering {
   readonly cpuAddress: number | undefined;
   private readonly plan: RegionPlan;
   private readonly regime: number;
+  private readonly neighbours: readonly Neighbour[];
   private readonly calleeOf: (target: Callable) => number;
   private readonly e: Emitter;
   private readonly registers = new Map<number, number>();
@@ -77,6 +86,8 @@ export class RegionEmitter implements Lowering {
   private nextSite = 0;
   private dirty = new RegisterSet();
   private step: { readonly offset: number; readonly undone: number } = { offset: 0, undone: 0 };
+  /** Writing a system instruction: registers are stored, exceptions are taken here. */
+  private inSystem = false;
   private groups: ReadonlyMap<Statement, Member> = new Map();
   /** The local that holds the place of each open group's first byte. */
   private readonly groupLocals = new Map<Group, number>();
@@ -86,9 +97,11 @@ export class RegionEmitter implements Lowering {
     plan: RegionPlan,
     regime: number,
     cpuAddress: number | undefined,
+    neighbours: readonly Neighbour[],
     calleeOf: (target: Callable) => number,
   ) {
     this.plan = plan;
+    this.neighbours = neighbours;
     this.regime = regime;
     this.cpuAddress = cpuAddress;
     this.calleeOf = calleeOf;
@@ -105,6 +118,20 @@ export class RegionEmitter implements Lowering {
   /** The function's body. */
   emit(): Body {
     const { e } = this;
+    for (const { distance, page } of this.neighbours) {
+      // The code next door must be what was compiled.
+      e.get(PC);
+      e.i64Const(distance);
+      e.op(op.i64Integer.add);
+      e.i32Const(page);
+      e.call(this.callee(REGION_CALLEES.isPage));
+      e.op(op.I32_EQZ);
+      e.if(true);
+      storeCell(e, CELL.interpret, () => e.i32Const(1));
+      e.get(PC);
+      this.returnMarked();
+      e.end();
+    }
     this.loadState(this.plan.flows[0].liveIn);
     this.tree(0);
     e.unreachable();
@@ -207,7 +234,7 @@ export class RegionEmitter implements Lowering {
       e.get(this.failedAt);
       e.op(op.I64_EXTEND_S);
       e.op(op.i64Integer.add);
-      e.return();
+      this.returnMarked();
       e.end();
     }
   }
@@ -272,13 +299,54 @@ export class RegionEmitter implements Lowering {
         this.spill(dirtyOut);
         this.leave(end.target);
         return;
+      case 'check':
+        e.value(end.changed);
+        e.if(true);
+        this.spill(dirtyOut);
+        e.value(end.returns);
+        this.returnMarked();
+        e.end();
+        this.edge(n, end.next, dirtyOut);
+        return;
+      case 'system':
+        this.system(end.step, dirtyOut);
+        return;
       case 'interpret':
         this.spill(dirtyOut);
         storeCell(e, CELL.interpret, () => e.i32Const(1));
         this.pc(e, 0);
-        e.return();
+        this.returnMarked();
         return;
     }
+  }
+
+  /**
+   * Returns a pc with bit 0 set: the dispatcher looks at the world, or lets the
+   * interpreter go on. No caller takes it for the address it waits for.
+   */
+  private returnMarked(): void {
+    this.e.i64Const(1);
+    this.e.op(op.i64Integer.or);
+    this.e.return();
+  }
+
+  /** An instruction that may change the world: done with everything stored, then out. */
+  private system(step: Step, dirtyOut: RegisterSet): void {
+    const { e } = this;
+    e.get(this.budget);
+    e.i32Const(1);
+    e.op(op.i32Integer.sub);
+    e.set(this.budget);
+    this.spill(dirtyOut);
+    this.inSystem = true;
+    this.dirty = new RegisterSet();
+    e.places = this.placesFor(step);
+    e.statements(step.insn.statements);
+    this.inSystem = false;
+    for (const reg of this.dirty) this.store(reg);
+    const { end } = step.insn;
+    e.value(end.kind === 'system' ? end.target : step.insn.nextPc);
+    this.returnMarked();
   }
 
   /** Whether following the edge is one branch instruction. */
@@ -486,8 +554,23 @@ export class RegionEmitter implements Lowering {
     e.value(s.value);
     e.memory(s.op, offset);
   }
-  raise(): void {
-    this.fail(this.site());
+  raise(e: Emitter, cause: Value, tval: Value): void {
+    if (!this.inSystem) {
+      this.fail(this.site());
+      return;
+    }
+    // Not done, so not counted.
+    storeCell(e, CELL.budget, () => {
+      e.get(this.budget);
+      e.i32Const(1);
+      e.op(op.i32Integer.add);
+    });
+    e.value(apply(op.I64_EXTEND_U, cause));
+    e.value(tval);
+    this.pc(e, 0);
+    e.call(this.callee(REGION_CALLEES.trap));
+    pushCell(e, AT.pc, op.I64_LOAD);
+    this.returnMarked();
   }
 }
 

@@ -3,7 +3,7 @@
  * lets them go when their code changes.
  */
 import type { CodeCache } from './code-cache.ts';
-import { type Job, RegionCompiler } from './compiler.ts';
+import { type CodePlace, type Job, RegionCompiler } from './compiler.ts';
 import type { CompilerPort, FromCompiler } from './compiler-port.ts';
 import { HANDLER_LIMIT } from './handlers.ts';
 import type { Linker } from './linker.ts';
@@ -11,13 +11,23 @@ import type { Linker } from './linker.ts';
 /** Jobs that wait for the compiler at most; what is hot beyond that will be hot again. */
 const MOST_PENDING = 256;
 
+interface Region {
+  /** Its number in the table. */
+  readonly number: number;
+  /** Where it is entered. */
+  readonly page: number;
+  readonly offset: number;
+  /** The decoded pages whose code it holds. */
+  readonly pages: readonly number[];
+}
+
 export class Regions {
   private readonly linker: Linker;
   private readonly cache: CodeCache;
   private readonly port: CompilerPort | undefined;
   private readonly compiler: RegionCompiler | undefined;
-  /** Table numbers of the regions of each decoded page. */
-  private readonly byPage = new Map<number, number[]>();
+  /** The regions that hold code of each decoded page. */
+  private readonly byPage = new Map<number, Set<Region>>();
   private readonly pending = new Map<number, Job>();
   private readonly places = new Set<number>();
   private readonly free: number[] = [];
@@ -37,8 +47,11 @@ export class Regions {
     cache.onDrop = (page) => this.drop(page);
   }
 
-  /** Asks for the region that begins at physical address `pa` in `regime`. */
-  request(pa: number, regime: number): void {
+  /**
+   * Asks for the region that begins at physical address `pa` in `regime`;
+   * `before` and `behind` are the decoded pages next to it in virtual addresses, 0 where there is none.
+   */
+  request(pa: number, regime: number, before: number, behind: number): void {
     const offset = pa % 4096;
     const page = this.cache.page(pa - offset, regime);
     const place = page + offset;
@@ -46,7 +59,7 @@ export class Regions {
       this.cache.cool(page, offset);
       return;
     }
-    const job: Job = { id: this.nextJob++, page, host: this.cache.hostOf(page), offset, regime };
+    const job: Job = { id: this.nextJob++, page, host: this.cache.hostOf(page), offset, regime, before: this.place(before), behind: this.place(behind) };
     this.pending.set(job.id, job);
     this.places.add(place);
     if (this.port) {
@@ -58,6 +71,10 @@ export class Regions {
     }
   }
 
+  private place(page: number): CodePlace | undefined {
+    return page === 0 ? undefined : { page, host: this.cache.hostOf(page) };
+  }
+
   /** Takes in what another thread has compiled. */
   poll(): void {
     if (!this.port || this.pending.size === 0) return;
@@ -66,7 +83,7 @@ export class Regions {
 
   private install({ module, imports, regions }: FromCompiler): void {
     const exports = module ? this.linker.instantiateRegions(module, imports) : {};
-    for (const { id, instructions } of regions) {
+    for (const { id, instructions, pages } of regions) {
       const job = this.pending.get(id);
       if (!job) continue; // its code has changed meanwhile
       this.pending.delete(id);
@@ -78,9 +95,12 @@ export class Regions {
       const number = this.allocate();
       this.linker.table.set(number, exports[String(id)]);
       this.cache.setRegion(job.page, job.offset, number);
-      const list = this.byPage.get(job.page);
-      if (list) list.push(number);
-      else this.byPage.set(job.page, [number]);
+      const region: Region = { number, page: job.page, offset: job.offset, pages };
+      for (const page of pages) {
+        const set = this.byPage.get(page);
+        if (set) set.add(region);
+        else this.byPage.set(page, new Set([region]));
+      }
       this.compiled++;
       this.instructions += instructions;
     }
@@ -93,13 +113,15 @@ export class Regions {
   }
 
   private drop(page: number): void {
-    for (const number of this.byPage.get(page) ?? []) {
-      this.linker.table.set(number, null);
-      this.free.push(number);
+    for (const region of this.byPage.get(page) ?? []) {
+      this.linker.table.set(region.number, null);
+      this.free.push(region.number);
+      if (region.page !== page) this.cache.unsetRegion(region.page, region.offset);
+      for (const other of region.pages) if (other !== page) this.byPage.get(other)?.delete(region);
     }
     this.byPage.delete(page);
     for (const [id, job] of this.pending) {
-      if (job.page !== page) continue;
+      if (job.page !== page && job.before?.page !== page && job.behind?.page !== page) continue;
       this.pending.delete(id);
       this.places.delete(job.page + job.offset);
     }

@@ -84,6 +84,7 @@ export interface Runtime {
   readonly flush: IrFunction;
   readonly flushPage: IrFunction;
   readonly fetchPage: IrFunction;
+  readonly isPage: IrFunction;
   readonly protectPage: IrFunction;
   readonly dirtyFloat: IrFunction;
   readonly enterRegime: IrFunction;
@@ -369,6 +370,23 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.return(page);
   });
 
+  /** is_page(pc, page): whether the page of `pc` is this decoded page; puts it into the instruction TLB. */
+  const isPage = define('is_page', ['i64', 'i32'], 'i32', (f, pc, page) => {
+    const entry = f.let(itlbEntry(pc));
+    const regime = f.let(get('regime'));
+    const tag = f.let(add(and(pc, -4096), extendU(add32(regime, 1))));
+    f.if(and32(eq(load(op.I64_LOAD, entry, ITLB), tag), eq32(load(op.I32_LOAD, entry, ITLB + 8), page)), () =>
+      f.return(i32(1)),
+    );
+    const pa = f.let(f.call(translate, pc, i32(Access.fetch), get('priv')));
+    f.if(ltS(pa, 0), () => f.return(i32(0)));
+    f.if(eqz32(isRam(pa)), () => f.return(i32(0)));
+    f.if(ne32(load(op.I32_LOAD, add32(mapEntry(pa), shl32(regime, 2))), page), () => f.return(i32(0)));
+    f.store(op.I64_STORE, entry, tag, ITLB);
+    f.store(op.I32_STORE, entry, page, ITLB + 8);
+    f.return(i32(1));
+  });
+
   /** protect_page(host page): takes away every TLB entry through which the page is written without a look. */
   const protectPage = define('protect_page', ['i32'], undefined, (f, host) => {
     for (const [list, count] of [
@@ -399,7 +417,7 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.store(op.I32_STORE, cpu, mul32(get('regime'), 2 * DTLB_TABLE), CELL.regimeTables),
   );
 
-  return { slowLoad, slowStore, slowGroup, commitStore, flush, flushPage, fetchPage, protectPage, dirtyFloat, enterRegime, fault };
+  return { slowLoad, slowStore, slowGroup, commitStore, flush, flushPage, fetchPage, isPage, protectPage, dirtyFloat, enterRegime, fault };
 }
 
 /** The entry of the instruction TLB for a virtual address, less `ITLB`. */
