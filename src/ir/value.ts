@@ -269,10 +269,22 @@ export const extendU = (x: Value): Value => (x.op === op.CONST_I32 ? i64(x.imm >
 /** Sign-extends the low 8, 16 or 32 bits of an i64. */
 export const sext8 = unary(op.I64_EXTEND8_S);
 export const sext16 = unary(op.I64_EXTEND16_S);
+/** Operations whose low word depends on the low words of their operands only. */
+const LOW_WORD = new Map([
+  [op.i64Integer.add, add32],
+  [op.i64Integer.sub, sub32],
+  [op.i64Integer.mul, mul32],
+  [op.i64Integer.and, and32],
+  [op.i64Integer.or, or32],
+  [op.i64Integer.xor, xor32],
+]);
 export const sext32 = (x: I64): Value => {
   const value = i64(x);
   if (value.op === op.CONST_I64) return i64(BigInt.asIntN(32, constant(value)));
   if (value.op === op.I64_EXTEND32_S || value.op === op.I64_EXTEND_S) return value;
+  // Arithmetic on words is cheaper as such than cut to a word afterwards.
+  const narrow = LOW_WORD.get(value.op);
+  if (narrow) return extendS(narrow(wrap(value.a as Value), wrap(value.b as Value)));
   return apply(op.I64_EXTEND32_S, value);
 };
 export const zext32 = (x: I64): Value => and(x, 0xffffffff);

@@ -68,9 +68,9 @@ export function pushHostAddress(
 
 /** Replaces an address on the stack by the byte index of its TLB entry. */
 function pushTlbIndex(e: Emitter): void {
-  e.i64Const(8);
-  e.op(op.i64Integer.shr_u);
-  e.op(op.I32_WRAP);
+  e.op(op.I32_WRAP); // the index lies within the low word
+  e.i32Const(8);
+  e.op(op.i32Integer.shr_u);
   e.i32Const((DTLB_ENTRIES - 1) << 4);
   e.op(op.i32Integer.and);
 }

@@ -8,6 +8,7 @@ import {
   add,
   and,
   eq,
+  extendS,
   extendU,
   geS,
   geU,
@@ -18,12 +19,15 @@ import {
   or,
   sext32,
   shl,
+  shl32,
   shrS,
+  shrS32,
   shrU,
+  shrU32,
   sub,
   type Value,
+  wrap,
   xor,
-  zext32,
 } from '../../ir/value.ts';
 import { extension, type Instruction, insn, type LoadWidth, type StoreWidth } from './insn.ts';
 import { Cause } from './state.ts';
@@ -38,9 +42,9 @@ export const word =
 export const slt: Binary = (x, y) => extendU(ltS(x, y));
 export const sltu: Binary = (x, y) => extendU(ltU(x, y));
 /** Shifts of the low word; the amount is the low five bits. */
-export const sllw: Binary = (x, y) => sext32(shl(x, and(y, 31)));
-export const srlw: Binary = (x, y) => sext32(shrU(zext32(x), and(y, 31)));
-export const sraw: Binary = (x, y) => shrS(sext32(x), and(y, 31));
+export const sllw: Binary = (x, y) => extendS(shl32(wrap(x), wrap(y)));
+export const srlw: Binary = (x, y) => extendS(shrU32(wrap(x), wrap(y)));
+export const sraw: Binary = (x, y) => extendS(shrS32(wrap(x), wrap(y)));
 
 export const R = (name: string, bits: string, f: Binary): Instruction =>
   insn(name, bits, (m, { a, b, d }) => m.setX(d, f(m.x(a), m.x(b))));
