@@ -44,7 +44,12 @@ export class Assembler {
   private readonly bytes: number[] = [];
   private groups = 0;
   private grouped = false;
-  private readonly fixups: { readonly at: number; readonly label: Label; readonly row: Instruction; readonly operands: OperandValues }[] = [];
+  private readonly fixups: {
+    readonly at: number;
+    readonly label: Label;
+    readonly row: Instruction;
+    readonly operands: OperandValues;
+  }[] = [];
 
   constructor(base: bigint) {
     this.base = base;

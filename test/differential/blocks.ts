@@ -21,6 +21,10 @@ export interface Surroundings {
   readonly pages: readonly number[];
   /** M-mode whose data accesses are translated (MPRV). */
   readonly mprv: boolean;
+  /** No traps are to be provoked, nor what another implementation may do otherwise. */
+  readonly gentle?: boolean;
+  /** Extensions and mnemonics that are not there. */
+  readonly without?: ReadonlySet<string>;
 }
 
 const decoder = new Decoder(rows);
@@ -55,8 +59,13 @@ export class Blocks {
     }
   }
 
+  private compute(): void {
+    this.a.word(make.compute(this.random, this.world.without));
+  }
+
   private dataAddress(): bigint {
     const { random } = this;
+    if (this.world.gentle) return random.pick(this.world.data) + BigInt(random.between(256, 400) * 8);
     const offset = random.weighted([
       [6, 2048],
       [2, random.below(512) * 8],
@@ -72,14 +81,15 @@ export class Blocks {
   private block(): void {
     const { random, world } = this;
     if (random.chance(0.3)) this.a.li(random.pick([SP, S0, PTR]), this.dataAddress());
+    const rough = world.gentle ? 0 : 1;
     random.weighted<() => void>([
       [6, () => this.straight(random.between(3, 15))],
       [7, () => this.loop()],
       [3, () => this.call()],
-      [3, () => this.wildAccess()],
-      [2, () => this.wildJump()],
-      [2, () => this.csr()],
-      [2, () => this.environment()],
+      [3 * rough, () => this.wildAccess()],
+      [2 * rough, () => this.wildJump()],
+      [2, () => (world.gentle ? this.floatCsr() : this.csr())],
+      [2 * rough, () => this.environment()],
       [2, () => this.reservation()],
       [2, () => this.selfModifying()],
       [world.entries.length > 0 && world.mode !== 0 ? 4 : 0, () => this.changeEntry()],
@@ -92,9 +102,9 @@ export class Blocks {
     for (let n = 0; n < count; n++) {
       a.word(
         random.weighted<() => number>([
-          [9, () => make.compute(random)],
-          [4, () => make.float(random)],
-          [7, () => make.access(random, undefined, faults)],
+          [9, () => make.compute(random, this.world.without)],
+          [4, () => make.float(random, this.world.without)],
+          [7, () => make.access(random, undefined, faults, this.world.without)],
           [1, () => make.atomic(random)],
         ])(),
       );
@@ -112,7 +122,7 @@ export class Blocks {
         a: random.below(32),
         b: random.chance(0.2) ? 0 : random.below(32),
       });
-    for (let n = random.between(1, 3); n > 0; n--) a.word(make.compute(random));
+    for (let n = random.between(1, 3); n > 0; n--) this.compute();
     a.place(over);
   }
 
@@ -131,7 +141,7 @@ export class Blocks {
       a.to('bne', inner, { a: INNER, b: 0 });
     }
     if (random.chance(0.3)) this.advance();
-    if (random.chance(0.05)) this.environment();
+    if (!this.world.gentle && random.chance(0.05)) this.environment();
     a.op('addi', { d: OUTER, a: OUTER, i: -1 });
     // Too far for a branch: jump back and branch over it.
     if (random.chance(0.3)) {
@@ -140,11 +150,12 @@ export class Blocks {
       a.to('jal', top, { d: 0 });
       a.place(out);
     } else a.to('bne', top, { a: OUTER, b: 0 });
+    if (this.world.gentle) a.li(PTR, this.dataAddress());
   }
 
   /** Moves a pointer, so that a loop walks through a page and beyond. */
   private advance(): void {
-    this.a.op('addi', { d: PTR, a: PTR, i: this.random.pick([8, 16, 24, -8, 4, 1, 64]) });
+    this.a.op('addi', { d: PTR, a: PTR, i: this.world.gentle ? 8 : this.random.pick([8, 16, 24, -8, 4, 1, 64]) });
   }
 
   private function(label: Label): void {
@@ -190,6 +201,15 @@ export class Blocks {
     const { a, random } = this;
     a.li(7, random.pick(this.world.wild) + BigInt(random.pick([0, 2, 4094, random.below(2048) * 2])));
     a.op('jalr', { d: RA, a: 7, i: 0 });
+  }
+
+  /** Flags and the rounding mode. */
+  private floatCsr(): void {
+    const { a, random } = this;
+    const d = random.pick([0, 5, 9, 28]);
+    a.op(random.pick(['csrrwi', 'csrrsi', 'csrrci']), { d, k: CSR.fflags, z: random.below(32) });
+    a.op('csrrwi', { d, k: CSR.frm, z: random.below(5) });
+    a.csrr(random.pick([5, 9, 28]), random.pick([CSR.fflags, CSR.fcsr, CSR.frm]));
   }
 
   private csr(): void {
@@ -242,11 +262,13 @@ export class Blocks {
     const { a, random } = this;
     a.li(PTR, random.pick(this.world.data) + BigInt(random.below(500) * 8));
     const wide = random.chance(0.5);
-    const same = random.chance(0.9) ? wide : !wide;
+    const same = this.world.gentle || random.chance(0.9) ? wide : !wide;
     a.word(make.atomic(random, rowOf(wide ? 'lr.d' : 'lr.w')));
-    for (let n = random.below(3); n > 0; n--) a.word(random.chance(0.7) ? make.compute(random) : make.access(random));
+    for (let n = random.below(3); n > 0; n--)
+      if (random.chance(0.7)) this.compute();
+      else a.word(make.access(random, undefined, 0, this.world.without));
     a.word(make.atomic(random, rowOf(same ? 'sc.d' : 'sc.w')));
-    if (random.chance(0.3)) a.word(make.atomic(random, rowOf('sc.w')));
+    if (!this.world.gentle && random.chance(0.3)) a.word(make.atomic(random, rowOf('sc.w')));
   }
 
   /** Writes instructions over ones that stand ahead, or in a loop that runs over them. */
@@ -255,11 +277,21 @@ export class Blocks {
     const slot = new Label();
     const wide = random.chance(0.6);
     const instruction = () => {
-      let word = make.compute(random);
-      while ((word & 3) === 3 !== wide) word = make.compute(random);
+      const one = () => make.compute(random, this.world.without);
+      let word = one();
+      while (((word & 3) === 3) !== wide) word = one();
       return word;
     };
-    a.li(OUTER, BigInt(random.weighted([[3, 2], [2, random.between(3, 9)], [1, 200]])));
+    a.li(
+      OUTER,
+      BigInt(
+        random.weighted([
+          [3, 2],
+          [2, random.between(3, 9)],
+          [1, 200],
+        ]),
+      ),
+    );
     const top = a.label();
     a.group(() => {
       a.li(6, BigInt(instruction()));
@@ -272,10 +304,10 @@ export class Blocks {
       a.op('fence.i');
       a.place(over);
     });
-    if (random.chance(0.5)) a.word(make.compute(random));
+    if (random.chance(0.5)) this.compute();
     a.place(slot);
     a.word(instruction());
-    a.word(make.compute(random));
+    this.compute();
     a.op('addi', { d: OUTER, a: OUTER, i: -1 });
     a.to('bne', top, { a: OUTER, b: 0 });
   }

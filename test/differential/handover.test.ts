@@ -44,7 +44,8 @@ function handOver(seed: number): string[] {
       lines = differences(vcpu.hart, stay.hart);
     }
     if (Buffer.compare(jit.ram, alone.ram) !== 0) lines.push('RAM differs');
-    if (lines.length > 0) return [`seed ${seed} (${program.flavour}), turn ${turn}, ${vcpu.instructions} instructions`, ...lines];
+    if (lines.length > 0)
+      return [`seed ${seed} (${program.flavour}), turn ${turn}, ${vcpu.instructions} instructions`, ...lines];
     if (halted) break;
   }
   return [];

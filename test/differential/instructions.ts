@@ -21,7 +21,8 @@ const MEMORY = /^(c\.)?f?[ls][bhwd]u?(sp)?$/;
 const CONTROL = /^(jal|jalr|b(eq|ne|lt|ge|ltu|geu)|c\.(j|jr|jalr|beqz|bnez))$/;
 const TRAPS = /^(c\.)?ebreak$/;
 
-const plain = (row: Instruction) => !MEMORY.test(row.mnemonic) && !CONTROL.test(row.mnemonic) && !TRAPS.test(row.mnemonic);
+const plain = (row: Instruction) =>
+  !MEMORY.test(row.mnemonic) && !CONTROL.test(row.mnemonic) && !TRAPS.test(row.mnemonic);
 const of = (...extensions: string[]) => rows.filter((row) => extensions.includes(row.extension) && plain(row));
 
 export const COMPUTE = of('i', 'm', 'zba', 'zbb', 'zbc', 'zbs', 'zicond', 'c', 'zcb').filter(
@@ -65,7 +66,15 @@ export function operands(random: Random, row: Instruction): Record<string, numbe
       const { letter } = field;
       if (letter === 'd') o.d = short(field) ? random.pick(FREE_SHORT) : random.pick(FREE);
       else if ('abc'.includes(letter)) o[letter] = short(field) ? random.between(8, 15) : random.below(32);
-      else if (letter === 'r') o.r = random.weighted([[6, 7], [3, 0], [1, 1], [1, 2], [1, 3], [1, 4]]);
+      else if (letter === 'r')
+        o.r = random.weighted([
+          [6, 7],
+          [3, 0],
+          [1, 1],
+          [1, 2],
+          [1, 3],
+          [1, 4],
+        ]);
       else if (letter === 'i') o.i = immediate(random, field);
       else o[letter] = random.below(highest(field) + 1);
     }
@@ -73,21 +82,31 @@ export function operands(random: Random, row: Instruction): Record<string, numbe
   }
 }
 
-/** One instruction that computes. */
-export function compute(random: Random): number {
-  const row = random.pick(random.chance(0.35) ? COMPRESSED : COMPUTE);
-  return encode(row, operands(random, row));
+const NOTHING: ReadonlySet<string> = new Set();
+
+const missing = (row: Instruction, without: ReadonlySet<string>) =>
+  without.has(row.extension) || without.has(row.mnemonic);
+
+/** One instruction that computes; none of the extensions and mnemonics in `without`. */
+export function compute(random: Random, without = NOTHING): number {
+  for (;;) {
+    const row = random.pick(random.chance(0.35) ? COMPRESSED : COMPUTE);
+    if (!missing(row, without)) return encode(row, operands(random, row));
+  }
 }
 
-export function float(random: Random): number {
-  const row = random.pick(FLOAT);
-  return encode(row, operands(random, row));
+export function float(random: Random, without = NOTHING): number {
+  for (;;) {
+    const row = random.pick(FLOAT);
+    if (!missing(row, without)) return encode(row, operands(random, row));
+  }
 }
 
 /** A load or store through one of the pointers (or only through `base`). */
-export function access(random: Random, base?: number, misaligned = 0.1): number {
+export function access(random: Random, base?: number, misaligned = 0.1, without = NOTHING): number {
   for (;;) {
     const row = random.pick(LOADS_AND_STORES);
+    if (missing(row, without)) continue;
     const o = operands(random, row);
     const stackForm = /sp$/.test(row.mnemonic);
     if (base !== undefined && (row.encoding.bits === 16 || stackForm)) continue;
@@ -116,7 +135,8 @@ export function cacheBlock(random: Random): number {
 
 /** A word that may well be no instruction. */
 export function anyWord(random: Random): number {
-  if (random.chance(0.3)) return random.pick([0, 0xffffffff, 0x00000013 | (random.u32() & 0xfffff000), 0x8000, 0x2000 | 3]);
+  if (random.chance(0.3))
+    return random.pick([0, 0xffffffff, 0x00000013 | (random.u32() & 0xfffff000), 0x8000, 0x2000 | 3]);
   // A legal instruction with some bits turned over, no control flow: only what fails to decode is kept by the caller.
   const row = random.pick(rows);
   return (encode(row, operands(random, row)) ^ (1 << random.below(row.encoding.bits))) >>> 0;

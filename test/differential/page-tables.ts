@@ -58,8 +58,7 @@ export class PageTables {
   }
 }
 
-export const leaf = (pa: number | bigint, flags: bigint): bigint =>
-  ((BigInt(pa) >> 12n) << 10n) | flags | PTE.V;
+export const leaf = (pa: number | bigint, flags: bigint): bigint => ((BigInt(pa) >> 12n) << 10n) | flags | PTE.V;
 
 /** An entry as a guest's mistake or cunning would leave it: mostly a leaf that works in part. */
 export function randomLeaf(random: Random, pages: readonly number[], user: boolean): bigint {

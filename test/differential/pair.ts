@@ -7,7 +7,7 @@ import type { Board } from '../../src/accel/accelerator.ts';
 import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../src/accel/reference/reference-accelerator.ts';
 import type { RiscvHart } from '../../src/accel/riscv-hart.ts';
-import { AT, HART } from '../../src/isa/riscv/state.ts';
+import { type AT, HART } from '../../src/isa/riscv/state.ts';
 import { DEVICE, isDone, RAM_BASE, RAM_SIZE } from './firmware.ts';
 import type { Program } from './programs.ts';
 import { Random } from './random.ts';
@@ -151,7 +151,13 @@ export function runPair(program: Program, { limit, slices }: PairOptions): Outco
   const retired = () => pair.jit.vcpus[0].instructions;
   while (agreed < limit) {
     if (slices && taken.length >= slices.length) break;
-    const length = slices ? slices[taken.length] : random.weighted([[1, 1], [3, random.between(2, 60)], [4, random.between(100, 3000)]]);
+    const length = slices
+      ? slices[taken.length]
+      : random.weighted([
+          [1, 1],
+          [3, random.between(2, 60)],
+          [4, random.between(100, 3000)],
+        ]);
     taken.push(length);
     pair.time = taken.length * 1000;
     const { halted, lines } = pair.slice(length);

@@ -37,7 +37,16 @@ const dataPages = Array.from({ length: DATA_BYTES / 4096 }, (_, n) => AREA.data 
 const codePages = Array.from({ length: CODE_BYTES / 4096 - 1 }, (_, n) => AREA.code + n * 4096);
 /** Nothing, a device, the last page of RAM, beyond it. */
 const ODD_PAGES = [0x1000, DEVICE, RAM_BASE + RAM_SIZE - 4096, RAM_BASE + RAM_SIZE];
-const WILD = [0n, 0x1000n, BigInt(DEVICE), BigInt(RAM_BASE + RAM_SIZE), 1n << 38n, 1n << 55n, 1n << 56n, (1n << 64n) - 4096n];
+const WILD = [
+  0n,
+  0x1000n,
+  BigInt(DEVICE),
+  BigInt(RAM_BASE + RAM_SIZE),
+  1n << 38n,
+  1n << 55n,
+  1n << 56n,
+  (1n << 64n) - 4096n,
+];
 
 export function makeProgram(seed: number, blocks = 24): Program {
   const random = new Random(seed);
@@ -145,7 +154,8 @@ function addressSpace(random: Random, ram: Uint8Array, user: boolean) {
   const mine = user ? U : 0n;
   const global = random.chance(0.3) ? G : 0n;
   const at = (offset: number) => base + BigInt(offset);
-  for (const [n, page] of codePages.entries()) tables.map(at(0x4000 + n * 4096), page, R | W | X | A | D | mine | global);
+  for (const [n, page] of codePages.entries())
+    tables.map(at(0x4000 + n * 4096), page, R | W | X | A | D | mine | global);
   tables.map(at(0x4000 + HANDLER_AT), AREA.code + HANDLER_AT, R | X | A | D | global);
   const data: bigint[] = [];
   const strange: bigint[] = [];
@@ -167,16 +177,27 @@ function addressSpace(random: Random, ram: Uint8Array, user: boolean) {
     tables.map(at(0x400000 + page - AREA.tables), page, R | W | A | D | (user ? U : 0n));
   // Large pages, some askew; accesses go to the data behind them.
   for (let n = 1; n <= 2; n++) {
-    const flags = R | W | A | D | (random.chance(0.8) ? mine : 0n) | (random.chance(0.2) ? X : 0n) | (n === 1 ? global : 0n);
+    const flags =
+      R | W | A | D | (random.chance(0.8) ? mine : 0n) | (random.chance(0.2) ? X : 0n) | (n === 1 ? global : 0n);
     const large = at(0x40000000 * n);
     const middle = at(0x800000 + 0x200000 * n);
     tables.set(large, leaf(RAM_BASE, flags) | (random.chance(0.2) ? 1n << 20n : 0n), 2);
     tables.set(middle, leaf(RAM_BASE, flags) | (random.chance(0.2) ? 1n << 12n : 0n), 1);
-    for (const va of [large, middle]) strange.push(va + BigInt(AREA.data - RAM_BASE), va + BigInt(AREA.data - RAM_BASE + 0x3000));
+    for (const va of [large, middle])
+      strange.push(va + BigInt(AREA.data - RAM_BASE), va + BigInt(AREA.data - RAM_BASE + 0x3000));
     data.push(middle + BigInt(AREA.data - RAM_BASE + 0x5000));
   }
   const outside = base ^ (1n << (bits - 1n)) ^ (1n << 63n);
-  const wild = [...strange, ...strange, at(0x4000 + 5 * 4096), at(0x1000), at(0x10000000), outside, 0n, (1n << 64n) - 4096n];
+  const wild = [
+    ...strange,
+    ...strange,
+    at(0x4000 + 5 * 4096),
+    at(0x1000),
+    at(0x10000000),
+    outside,
+    0n,
+    (1n << 64n) - 4096n,
+  ];
   const satp = (satpMode(levels) << 60n) | (BigInt(random.below(3)) << 44n) | BigInt(tables.root >>> 12);
   return { satp, codeBase: at(0x4000), world: { data, wild, entries: entries.slice(0, 12), pages } };
 }

@@ -62,7 +62,14 @@ export class Random {
       case 2:
         return BigInt.asUintN(64, BigInt.asIntN(32, x));
       case 3:
-        return this.pick([0n, 1n << 63n, (1n << 63n) - 1n, ~0n & ((1n << 64n) - 1n), 1n << 31n, 0xffff_ffff_8000_0000n]);
+        return this.pick([
+          0n,
+          1n << 63n,
+          (1n << 63n) - 1n,
+          ~0n & ((1n << 64n) - 1n),
+          1n << 31n,
+          0xffff_ffff_8000_0000n,
+        ]);
       case 4:
         return x >> (this.u64() & 63n);
       default:

@@ -29,7 +29,11 @@ const fails = (program: Program, options: PairOptions): Mismatch | undefined => 
 };
 
 /** Takes away instructions while it still fails, for at most so many milliseconds. */
-export function shrink(program: Program, options: PairOptions, milliseconds: number): { program: Program; kept: readonly Unit[] } {
+export function shrink(
+  program: Program,
+  options: PairOptions,
+  milliseconds: number,
+): { program: Program; kept: readonly Unit[] } {
   const end = Date.now() + milliseconds;
   let kept = [...Map.groupBy(program.units, ({ group }) => group).values()];
   const removed: Unit[] = [];
@@ -57,7 +61,10 @@ export function listing(program: Program, units: readonly Unit[]): string[] {
     const word = length === 2 ? view.getUint16(CODE + at, true) : view.getUint32(CODE + at, true);
     const decoded = decoder.decode(word);
     const text = decoded ? disassemble(decoded, BigInt(AREA.code + at)) : 'no instruction';
-    return `  ${hex(AREA.code + at)}  ${word.toString(16).padStart(length * 2, '0').padEnd(8)}  ${text}`;
+    return `  ${hex(AREA.code + at)}  ${word
+      .toString(16)
+      .padStart(length * 2, '0')
+      .padEnd(8)}  ${text}`;
   });
 }
 
@@ -76,7 +83,9 @@ function trace(program: Program, slices: readonly number[], from: number, to: nu
       const pa = vcpu.hart.get32('priv') === 3 ? Number(pc) : (vcpu.translate(pc) ?? 0);
       const at = pa - RAM_BASE;
       if (at >= 0 && at + 4 <= program.ram.length) {
-        const decoded = decoder.decode(new DataView(pair.reference.ram.buffer, pair.reference.ram.byteOffset).getUint32(at, true));
+        const decoded = decoder.decode(
+          new DataView(pair.reference.ram.buffer, pair.reference.ram.byteOffset).getUint32(at, true),
+        );
         text = decoded ? disassemble(decoded, pc) : 'no instruction';
       }
     }

@@ -25,7 +25,10 @@ test('rows overlap only where a condition tells them apart', () => {
 
 test('mnemonics are unique', () => {
   const names = rows.map(({ mnemonic }) => mnemonic);
-  assert.deepEqual(names.filter((name, n) => names.indexOf(name) !== n), []);
+  assert.deepEqual(
+    names.filter((name, n) => names.indexOf(name) !== n),
+    [],
+  );
 });
 
 test('what is inserted is extracted', () => {
@@ -46,7 +49,11 @@ test('what is inserted is extracted', () => {
         built |= bits;
       }
       const again = encoding.fields.map((field) => extract(field, built));
-      assert.deepEqual(again, encoding.fields.map((field) => extract(field, word)), mnemonic);
+      assert.deepEqual(
+        again,
+        encoding.fields.map((field) => extract(field, word)),
+        mnemonic,
+      );
     }
   }
 });
@@ -90,7 +97,8 @@ test('16-bit words mean what objdump says', (t) => {
     // objdump names what the spec reserves or defines as illegal: zero, and c.addi16sp of zero.
     if (word === 0 || word === 0x6101) return;
     const ours = decoded?.row.mnemonic ?? '';
-    if (canonical(ours) !== canonical(theirs[n])) wrong.push(`${wordOf(word)}: ${ours || 'none'}, objdump: ${theirs[n] || 'none'}`);
+    if (canonical(ours) !== canonical(theirs[n]))
+      wrong.push(`${wordOf(word)}: ${ours || 'none'}, objdump: ${theirs[n] || 'none'}`);
   });
   assert.deepEqual(wrong.slice(0, 20), []);
 });
@@ -126,7 +134,8 @@ test('32-bit words mean what objdump says', (t) => {
       // Instructions of the row, and neighbours with one fixed bit turned over.
       const word = ((random() & ~mask) | match) >>> 0;
       // Longer instructions would put objdump out of step.
-      for (const next of [word, (word ^ (1 << (2 + ((random() >>> 8) % 30)))) >>> 0]) if ((next & 31) !== 31) words.push(next);
+      for (const next of [word, (word ^ (1 << (2 + ((random() >>> 8) % 30)))) >>> 0])
+        if ((next & 31) !== 31) words.push(next);
     }
   }
   const theirs = objdump(words);
@@ -143,7 +152,8 @@ test('32-bit words mean what objdump says', (t) => {
     if (right === '' && /^fcvt\.d\.(wu?|s)$/.test(ours)) return;
     if (ours === '' && !rows.some(({ mnemonic }) => mnemonic === right)) return;
     // It prints reserved rounding modes.
-    if (ours === '' && rows.some((row) => row.mnemonic === right && row.where?.({ r: (word >>> 12) & 7 }) === false)) return;
+    if (ours === '' && rows.some((row) => row.mnemonic === right && row.where?.({ r: (word >>> 12) & 7 }) === false))
+      return;
     if (ours !== right) wrong.push(`${wordOf(word)}: ${ours || 'none'}, objdump: ${right || 'none'}`);
   });
   assert.deepEqual(wrong.slice(0, 40), []);
