@@ -6,14 +6,14 @@ import * as op from '../../ir/op.ts';
 import { AT } from '../../isa/riscv/state.ts';
 import { takeInterrupt, wakes } from '../../isa/riscv/trap.ts';
 import { define } from '../../ir/code.ts';
-import { i32 } from '../../ir/value.ts';
+import { cpu, i32, load, sub32 } from '../../ir/value.ts';
 import { get, put } from '../../isa/riscv/field.ts';
 import { pushCell, storeCell } from './access.ts';
 import { Emitter, type Lowering } from './emit.ts';
 import { HANDLER_LIMIT, HOT, Reason } from './handlers.ts';
 import { CELL, ITLB, ITLB_ENTRIES, SIDE } from './layout.ts';
 import type { Body, Signature } from './module.ts';
-import type { Runtime } from './runtime.ts';
+import { Fetch, type Runtime } from './runtime.ts';
 
 /** A region takes the pc it is entered at and how deep calls may still nest; it returns the next pc. */
 export const REGION: Signature = { params: ['i64', 'i32'], result: 'i64' };
@@ -24,6 +24,8 @@ export const DEPTH = 120;
 /** changed(): takes a pending interrupt; 1 when the hart sleeps in WFI. */
 export function changed(runtime: Runtime) {
   return define('changed', [], 'i32', (f) => {
+    // A trap retires nothing, but a guest whose handler traps again and again must come to the end of its slice.
+    for (const at of [CELL.budget, CELL.given]) f.store(op.I32_STORE, cpu, sub32(load(op.I32_LOAD, cpu, at), 1), at);
     f.call(takeInterrupt);
     f.call(runtime.enterRegime);
     f.if(get('waiting'), () => {
@@ -31,6 +33,17 @@ export function changed(runtime: Runtime) {
     });
     f.return(i32(0));
   });
+}
+
+/** Takes one off the budget, unretired, as `changed` does: the host will execute something or raise a trap. */
+function spend(e: Emitter): void {
+  for (const at of [CELL.budget, CELL.given]) {
+    storeCell(e, at, () => {
+      pushCell(e, at);
+      e.i32Const(1);
+      e.op(op.i32Integer.sub);
+    });
+  }
 }
 
 /** Pushes the ITLB entry of the pc in local `pc`, and compares: leaves i32 "missed". */
@@ -146,6 +159,12 @@ export function emitRun(
   e.if();
   reasonChanged();
   e.br(top);
+  e.end();
+  e.get(BASE);
+  e.i32Const(Fetch.device);
+  e.op(op.i32Compare.eq);
+  e.if();
+  spend(e);
   e.end();
   e.get(BASE);
   e.i32Const(Reason.page - 1);
@@ -267,6 +286,12 @@ export function emitRun(
   e.if();
   reasonChanged();
   e.br(top);
+  e.end();
+  e.get(R);
+  e.i32Const(Reason.straddle);
+  e.op(op.i32Compare.ge_u);
+  e.if();
+  spend(e);
   e.end();
   e.get(R);
   e.return();
