@@ -10,7 +10,16 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import module from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
+import v8 from 'node:v8';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+
+/**
+ * How V8 is to treat WebAssembly, said before it has seen any: modules are
+ * compiled where they are made (the JIT makes them in a thread of its own) and
+ * not at their first call; calls are not watched for inlining.
+ */
+const V8_FLAGS = ['--no-wasm-lazy-compilation', '--no-wasm-inlining', '--no-wasm-inlining-call-indirect'];
+for (const flag of V8_FLAGS) v8.setFlagsFromString(flag);
 
 const OLDEST = 24;
 /** npm's packages of Node itself, one a platform; see tools/node/package.json. */

@@ -15,8 +15,8 @@ export interface Step {
   readonly fp: FpUse;
 }
 
-/** To a block of the region, or out of it. */
-export type Edge = { readonly block: number } | { readonly exit: Value };
+/** To a block of the region, or out of it: rarely, where nobody has been yet. */
+export type Edge = { readonly block: number } | { readonly exit: Value; readonly rare: boolean };
 
 export type Terminator =
   | { readonly kind: 'goto'; readonly to: Edge }
@@ -43,7 +43,6 @@ export interface Block {
 
 /** Bounds on one region. */
 const MAX_INSTRUCTIONS = 700;
-const RETURN = /^(c\.)?jr$|^jalr$/;
 
 /** The code around a page: offsets from -4096 up to 8192 where the neighbours are known. */
 export interface CodePage {
@@ -63,6 +62,11 @@ class Discovery {
     this.page = page;
   }
 
+  /** Whether the place is known and nobody has been there. */
+  isUntouched(offset: number): boolean {
+    return this.page.half(offset) !== undefined && !this.page.executed(offset);
+  }
+
   decode(offset: number): Decoded | undefined {
     if (this.decodedAt.has(offset)) return this.decodedAt.get(offset);
     let decoded: Decoded | undefined;
@@ -79,15 +83,6 @@ class Discovery {
   }
 }
 
-/** Where a direct jump goes, relative to the instruction; undefined for others. */
-function directTarget({ row, operands }: Decoded): number | undefined {
-  return /^(jal|b(eq|ne|lt|ge|ltu|geu)|c\.(j|beqz|bnez))$/.test(row.mnemonic) ? operands.i : undefined;
-}
-const isBranch = (d: Decoded) => /^(c\.)?b/.test(d.row.mnemonic) && directTarget(d) !== undefined;
-const isJump = (d: Decoded) => /^(c\.)?(j|jal|jr|jalr)$/.test(d.row.mnemonic);
-const links = (d: Decoded) => d.row.mnemonic === 'c.jalr' || (/^jalr?$/.test(d.row.mnemonic) && d.operands.d !== 0);
-const isSystem = (d: Decoded) => d.row.system(d.operands);
-
 /** The blocks of a region, the entry first. */
 export function discover(decoder: Decoder, page: CodePage, entry: number): Block[] {
   const found = new Discovery(decoder, page);
@@ -100,24 +95,24 @@ export function discover(decoder: Decoder, page: CodePage, entry: number): Block
     let offset = work.pop() as number;
     while (!seen.has(offset) && count < MAX_INSTRUCTIONS) {
       const d = found.decode(offset);
-      if (!d || isSystem(d)) {
+      if (!d || d.flow === 'system') {
         if (d && offset === entry) seen.add(offset);
         break;
       }
       seen.add(offset);
       count++;
-      const target = directTarget(d);
+      const { flow, target } = d;
       const next = offset + d.length;
-      if (target !== undefined && !links(d)) {
+      if (target !== undefined && flow !== 'call') {
         leaders.add(offset + target);
         work.push(offset + target);
       }
-      if (isBranch(d) || links(d) || mayCheck(d)) {
+      if (flow === 'branch' || flow === 'call' || mayCheck(d)) {
         leaders.add(next);
         work.push(next);
         break;
       }
-      if (isJump(d)) break;
+      if (flow !== 'next') break;
       offset = next;
     }
   }
@@ -152,10 +147,10 @@ function makeBlock(
     const d = found.decode(offset);
     const finish = (end: Terminator, endOffset = offset): Block => ({ offset: start, steps, end, endOffset });
     if (steps.length > 0 && leaders.has(offset) && seen.has(offset)) return finish({ kind: 'goto', to: { block: number(offset) } });
-    if (!d || isSystem(d) || !seen.has(offset)) {
+    if (!d || d.flow === 'system' || !seen.has(offset)) {
       // Past the page, past the limit and where nobody has been yet the dispatcher decides; what is no plain
       // instruction is interpreted.
-      if (!d || !isSystem(d)) return finish({ kind: 'goto', to: { exit: pcPlus(0) } });
+      if (d?.flow !== 'system') return finish({ kind: 'goto', to: { exit: pcPlus(0), rare: found.isUntouched(offset) } });
       // The counters are kept by the interpreter.
       if (d.row.extension === 'zicsr' && csrs.get(d.operands.k)?.counts) return finish({ kind: 'interpret' });
       return finish({ kind: 'system', step: { insn: build(d), decoded: d, offset, fp: d.row.fp } });
@@ -163,18 +158,16 @@ function makeBlock(
     const insn = build(d);
     steps.push({ insn, decoded: d, offset, fp: d.row.fp });
     const next = offset + d.length;
-    const edge = (to: number): Edge => (seen.has(to) ? { block: number(to) } : { exit: pcPlus(to - offset) });
+    const edge = (to: number): Edge => (seen.has(to) ? { block: number(to) } : { exit: pcPlus(to - offset), rare: found.isUntouched(to) });
     const { end } = insn;
     if (end.kind === 'branch') {
-      const target = directTarget(d) as number;
+      const target = d.target as number;
       return finish({ kind: 'branch', condition: end.condition, taken: edge(offset + target), fall: edge(next) });
     }
     if (end.kind === 'jump') {
-      const target = directTarget(d);
-      if (links(d)) return finish({ kind: 'call', target: end.target, next: edge(next), returns: pcPlus(d.length) });
-      if (target !== undefined) return finish({ kind: 'goto', to: edge(offset + target) });
-      const link = d.operands.a === 1 || d.operands.a === 5;
-      return finish({ kind: RETURN.test(d.row.mnemonic) && link ? 'return' : 'jump', target: end.target });
+      if (d.flow === 'call') return finish({ kind: 'call', target: end.target, next: edge(next), returns: pcPlus(d.length) });
+      if (d.target !== undefined) return finish({ kind: 'goto', to: edge(offset + d.target) });
+      return finish({ kind: d.flow === 'return' ? 'return' : 'jump', target: end.target });
     }
     if (end.kind === 'check') {
       return finish({ kind: 'check', changed: end.changed, next: edge(next), returns: pcPlus(d.length) });

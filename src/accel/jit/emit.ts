@@ -30,7 +30,7 @@ export interface Lowering {
 const VOID = 0x40;
 
 export class Emitter {
-  readonly out = new Bytes(512);
+  readonly out = new Bytes(4096);
   readonly unlikely: number[] = [];
   lowering: Lowering;
   /** Where the locals of the code being emitted stand; undefined: as they are numbered. */

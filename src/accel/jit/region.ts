@@ -43,7 +43,7 @@ export function plan(blocks: Block[]): RegionPlan {
       const edge = (e: Edge): Edge => {
         if (!('block' in e) || !form.irreducible(n, e.block)) return e;
         cut = true;
-        return { exit: pcPlus(blocks[e.block].offset - block.endOffset) };
+        return { exit: pcPlus(blocks[e.block].offset - block.endOffset), rare: false };
       };
       const { end } = block;
       if (end.kind === 'goto') return { ...block, end: { ...end, to: edge(end.to) } };
@@ -54,6 +54,15 @@ export function plan(blocks: Block[]): RegionPlan {
     if (!cut) return { blocks, shape: form, flows: analyse(blocks, form.sequence, form.isLoop) };
   }
 }
+
+/** How a rare way out leaves: the distance of the pc from the entry in the low 16 bits, and flags. */
+const WayOut = {
+  /** Bit 0 of the pc: see `returnMarked`. */
+  marked: 1,
+  interpret: 1 << 16,
+  /** From here on: instructions of the block that were counted and not done. */
+  undoneShift: 17,
+} as const;
 
 /** A page beside the entry's that the region reaches into. */
 export interface Neighbour {
@@ -75,7 +84,9 @@ export class RegionEmitter implements Lowering {
   private readonly loops: Label[];
   private readonly pools: Record<Type, number[]> = { i32: [], i64: [], f32: [], f64: [] };
   private readonly budget: number;
-  private readonly failedAt: number;
+  /** i32: how a rare way out leaves; see `WayOut`. */
+  private readonly wayOut: number;
+  private readonly out = new Label();
   private readonly va: number;
   private readonly entry: number;
   private readonly host: number;
@@ -109,7 +120,7 @@ export class RegionEmitter implements Lowering {
     this.labels = plan.blocks.map(() => new Label());
     this.loops = plan.blocks.map(() => new Label());
     this.budget = this.e.newLocal('i32');
-    this.failedAt = this.e.newLocal('i32');
+    this.wayOut = this.e.newLocal('i32');
     this.entry = this.e.newLocal('i32');
     this.host = this.e.newLocal('i32');
     this.va = this.e.newLocal('i64');
@@ -133,29 +144,45 @@ export class RegionEmitter implements Lowering {
       e.end();
     }
     this.loadState(this.plan.flows[0].liveIn);
+    e.block(this.out);
     this.tree(0);
     e.unreachable();
+    e.end();
+    this.tail();
     return e.finish();
+  }
+
+  /** Where the rare ways out meet, registers stored: what `wayOut` says tells how to leave. */
+  private tail(): void {
+    const { e, wayOut } = this;
+    storeCell(e, CELL.budget, () => {
+      e.get(this.budget);
+      e.get(wayOut);
+      e.i32Const(WayOut.undoneShift);
+      e.op(op.i32Integer.shr_u);
+      e.op(op.i32Integer.add);
+    });
+    storeCell(e, CELL.interpret, () => {
+      e.get(wayOut);
+      e.i32Const(16);
+      e.op(op.i32Integer.shr_u);
+      e.i32Const(1);
+      e.op(op.i32Integer.and);
+    });
+    e.get(PC);
+    e.get(wayOut);
+    e.op(op.I64_EXTEND_U);
+    e.op(op.I64_EXTEND16_S);
+    e.op(op.i64Integer.add);
+    e.return();
   }
 
   // Control flow.
 
   private tree(n: number): void {
     const { e } = this;
-    const { shape: form, flows, blocks } = this.plan;
-    if (form.isLoop[n]) {
-      e.loop(this.loops[n]);
-      // The budget is looked at once a round.
-      e.get(this.budget);
-      e.i32Const(0);
-      e.op(op.i32Compare.le_s);
-      e.if(true);
-      this.spill(flows[n].dirtyIn);
-      this.at = blocks[n].offset;
-      this.pc(e, 0);
-      e.return();
-      e.end();
-    }
+    const { shape: form } = this.plan;
+    if (form.isLoop[n]) e.loop(this.loops[n]);
     this.within(n, form.merges[n], 0);
     if (form.isLoop[n]) e.end();
   }
@@ -176,7 +203,27 @@ export class RegionEmitter implements Lowering {
     const block = this.plan.blocks[n];
     const flow = this.plan.flows[n];
     const count = block.steps.length;
+    const isLoop = this.plan.shape.isLoop[n];
     this.dirty = flow.dirtyIn.copy();
+    const last = block.steps[count - 1];
+    const rare = rareEdges(block);
+    const places = block.steps.reduce((sum, step) => sum + countPlaces(step), 0) + rare + (isLoop ? 1 : 0);
+    const done = new Label();
+    this.sites = Array.from({ length: places }, () => ({ label: new Label(), dirty: new RegisterSet() }));
+    this.nextSite = 0;
+    if (places > 0) {
+      e.block(done);
+      for (const { label } of this.sites) e.block(label);
+    }
+    if (isLoop) {
+      // The budget is looked at once a round.
+      e.get(this.budget);
+      e.i32Const(0);
+      e.op(op.i32Compare.le_s);
+      e.if(true);
+      this.leaveAt(this.site(), block.offset, 0);
+      e.end();
+    }
     if (count > 0) {
       e.get(this.budget);
       e.i32Const(count);
@@ -185,19 +232,62 @@ export class RegionEmitter implements Lowering {
       this.straight(block, count);
     }
     this.at = block.endOffset;
-    this.terminator(n, block, flow.dirtyOut);
+    e.places = last && block.end.kind !== 'goto' && block.end.kind !== 'interpret' ? this.placesFor(last) : undefined;
+    const goesOn = rare === 0 || this.rare(block);
+    if (places > 0) {
+      if (goesOn) e.br(done);
+      for (let n = places - 1; n >= 0; n--) {
+        e.end();
+        const before = n > 0 ? this.sites[n - 1].dirty : new RegisterSet();
+        for (const reg of this.sites[n].dirty.without(before)) this.store(reg);
+      }
+      e.br(this.out);
+      e.end();
+    }
+    if (goesOn) this.terminator(n, block, flow.dirtyOut);
+    else e.unreachable();
+  }
+
+  /** The terminator's ways out that are seldom or never taken; false when nothing is left of it. */
+  private rare({ end, endOffset }: Block): boolean {
+    const { e } = this;
+    const out = (edge: Edge) => this.leaveAt(this.site(), endOffset + (edge as { exit: Value }).exit.imm, 0);
+    switch (end.kind) {
+      case 'goto':
+        out(end.to);
+        return false;
+      case 'branch':
+        if (isRare(end.taken)) {
+          e.value(end.condition);
+          e.if(true);
+          out(end.taken);
+          e.end();
+          if (!isRare(end.fall)) return true;
+          out(end.fall);
+          return false;
+        }
+        e.value(end.condition);
+        e.op(op.I32_EQZ);
+        e.if(true);
+        out(end.fall);
+        e.end();
+        return true;
+      case 'check':
+        e.value(end.changed);
+        e.if(true);
+        this.leaveAt(this.site(), endOffset + end.returns.imm, WayOut.marked);
+        e.end();
+        return true;
+      case 'interpret':
+        this.leaveAt(this.site(), endOffset, WayOut.marked | WayOut.interpret);
+        return false;
+      default:
+        return true;
+    }
   }
 
   private straight(block: Block, count: number): void {
     const { e } = this;
-    const places = block.steps.reduce((sum, step) => sum + countPlaces(step), 0);
-    const done = new Label();
-    this.sites = Array.from({ length: places }, () => ({ label: new Label(), dirty: new RegisterSet() }));
-    this.nextSite = 0;
-    if (places > 0) {
-      e.block(done);
-      for (const { label } of this.sites) e.block(label);
-    }
     this.groups = findGroups(block.steps);
     let fpSeen: 'none' | 'read' | 'write' = 'none';
     block.steps.forEach((step, index) => {
@@ -221,22 +311,6 @@ export class RegionEmitter implements Lowering {
     });
     this.freeGroupLocals.push(...this.groupLocals.values());
     this.groupLocals.clear();
-    if (places > 0) {
-      e.br(done);
-      for (let n = places - 1; n >= 0; n--) {
-        e.end();
-        const before = n > 0 ? this.sites[n - 1].dirty : new RegisterSet();
-        for (const reg of this.sites[n].dirty.without(before)) this.store(reg);
-      }
-      storeCell(e, CELL.budget, () => e.get(this.budget));
-      storeCell(e, CELL.interpret, () => e.i32Const(1));
-      e.get(PC);
-      e.get(this.failedAt);
-      e.op(op.I64_EXTEND_S);
-      e.op(op.i64Integer.add);
-      this.returnMarked();
-      e.end();
-    }
   }
 
   /** The wasm locals of an instruction's own locals. */
@@ -250,15 +324,17 @@ export class RegionEmitter implements Lowering {
     });
   }
 
-  private terminator(n: number, { end, steps }: Block, dirtyOut: RegisterSet): void {
+  private terminator(n: number, { end }: Block, dirtyOut: RegisterSet): void {
     const { e } = this;
-    const last = steps[steps.length - 1];
-    e.places = last && end.kind !== 'goto' && end.kind !== 'interpret' ? this.placesFor(last) : undefined;
     switch (end.kind) {
       case 'goto':
         this.edge(n, end.to, dirtyOut);
         return;
       case 'branch':
+        if (isRare(end.taken) || isRare(end.fall)) {
+          this.edge(n, isRare(end.taken) ? end.fall : end.taken, dirtyOut);
+          return;
+        }
         e.value(end.condition);
         if (this.isPlain(end.taken, n)) {
           e.brIf(this.target(end.taken, n));
@@ -300,22 +376,10 @@ export class RegionEmitter implements Lowering {
         this.leave(end.target);
         return;
       case 'check':
-        e.value(end.changed);
-        e.if(true);
-        this.spill(dirtyOut);
-        e.value(end.returns);
-        this.returnMarked();
-        e.end();
         this.edge(n, end.next, dirtyOut);
         return;
       case 'system':
         this.system(end.step, dirtyOut);
-        return;
-      case 'interpret':
-        this.spill(dirtyOut);
-        storeCell(e, CELL.interpret, () => e.i32Const(1));
-        this.pc(e, 0);
-        this.returnMarked();
         return;
     }
   }
@@ -422,15 +486,16 @@ export class RegionEmitter implements Lowering {
     return site.label;
   }
 
+  /** Leaves with the instruction being written not done: the interpreter does it. */
   private fail(label: Label): void {
-    const { e } = this;
-    e.i32Const(this.step.offset - this.plan.blocks[0].offset);
-    e.set(this.failedAt);
-    e.get(this.budget);
-    e.i32Const(this.step.undone);
-    e.op(op.i32Integer.add);
-    e.set(this.budget);
-    e.br(label);
+    this.leaveAt(label, this.step.offset, WayOut.marked | WayOut.interpret | (this.step.undone << WayOut.undoneShift));
+  }
+
+  /** Goes to the chain at `label`, to leave for the instruction at `offset`. */
+  private leaveAt(label: Label, offset: number, flags: number): void {
+    this.e.i32Const(((offset - this.plan.blocks[0].offset) & 0xfffe) | flags);
+    this.e.set(this.wayOut);
+    this.e.br(label);
   }
 
   /** Pushes the place of an access; returns the offset that the memory instruction adds to it. */
@@ -571,6 +636,23 @@ export class RegionEmitter implements Lowering {
     e.call(this.callee(REGION_CALLEES.trap));
     pushCell(e, AT.pc, op.I64_LOAD);
     this.returnMarked();
+  }
+}
+
+const isRare = (edge: Edge): boolean => 'exit' in edge && edge.rare;
+
+/** How many places of a block's chain its terminator takes. */
+function rareEdges({ end }: Block): number {
+  switch (end.kind) {
+    case 'goto':
+      return isRare(end.to) ? 1 : 0;
+    case 'branch':
+      return (isRare(end.taken) ? 1 : 0) + (isRare(end.fall) ? 1 : 0);
+    case 'check':
+    case 'interpret':
+      return 1;
+    default:
+      return 0;
   }
 }
 

@@ -10,6 +10,8 @@ import type { Linker } from './linker.ts';
 
 /** Jobs that wait for the compiler at most; what is hot beyond that will be hot again. */
 const MOST_PENDING = 256;
+/** Jobs are posted together, once in so many polls. */
+const POLLS_A_POST = 3;
 
 interface Region {
   /** Its number in the table. */
@@ -33,6 +35,9 @@ export class Regions {
   private readonly free: number[] = [];
   private next = HANDLER_LIMIT;
   private nextJob = 1;
+  /** Jobs not yet posted, and how many polls the first of them has waited. */
+  private queue: Job[] = [];
+  private waited = 0;
   /** Regions and guest instructions compiled so far. */
   compiled = 0;
   instructions = 0;
@@ -64,7 +69,7 @@ export class Regions {
     this.places.add(place);
     if (this.port) {
       this.cache.cool(page, offset);
-      this.port.post({ kind: 'job', job });
+      this.queue.push(job);
     } else if (this.compiler) {
       const { bytes, imports, regions } = this.compiler.compile([job]);
       this.install({ module: bytes && new WebAssembly.Module(bytes), imports, regions });
@@ -78,6 +83,12 @@ export class Regions {
   /** Takes in what another thread has compiled. */
   poll(): void {
     if (!this.port || this.pending.size === 0) return;
+    // Waking the other thread costs more than a little waiting.
+    if (this.queue.length > 0 && ++this.waited >= POLLS_A_POST) {
+      this.port.post({ kind: 'jobs', jobs: this.queue });
+      this.queue = [];
+      this.waited = 0;
+    }
     for (let done = this.port.receive(); done; done = this.port.receive()) this.install(done);
   }
 

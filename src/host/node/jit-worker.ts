@@ -11,7 +11,7 @@ let jobs: Job[] = [];
 
 function take(message: ToCompiler): void {
   if (message.kind === 'begin') compiler = new RegionCompiler(message.options);
-  else jobs.push(message.job);
+  else jobs.push(...message.jobs);
 }
 
 port.on('message', (first: ToCompiler) => {
