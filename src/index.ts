@@ -19,6 +19,7 @@ import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } fro
 import type { DeviceConfig, DriveConfig, MachineConfig } from './machine/config.ts';
 
 export { ConfigError, HostError, TrapframeError };
+export { SerialStream };
 export type {
   CharBackend,
   DeviceConfig,
@@ -67,6 +68,8 @@ export interface MachineOptions {
   readonly drives?: readonly DriveOptions[];
   /** As `-device`: a driver's name, or one with properties. */
   readonly devices?: readonly (string | DeviceConfig)[];
+  /** Back ends that `devices` name by `chardev`, by id: `{ console: new SerialStream() }`. */
+  readonly chardevs?: Readonly<Record<string, CharBackend>>;
   /** Back ends of the serial ports; one port with web streams when left out. */
   readonly serial?: readonly (CharBackend | undefined)[];
   readonly rtc?: { readonly base?: Date; readonly clock?: 'host' | 'vm' };
@@ -84,12 +87,12 @@ export type Outcome = MachineEvents['shutdown'];
 /** Builds a machine from a configuration; what tests replace. */
 export type CreateMachine = (config: MachineConfig) => Promise<MachineApi>;
 
-// A variable, so that this file type-checks while the run loop is being written.
-const CORE: string = './machine/machine.ts';
-
 const createCore: CreateMachine = async (config) => {
-  const { Machine } = (await import(CORE)) as { Machine: { create: CreateMachine } };
-  return Machine.create(config);
+  const [{ Machine: Core }, { NodeMachineHost }] = await Promise.all([
+    import('./machine/machine.ts'),
+    import('./host/node/machine-host.ts'),
+  ]);
+  return Core.create(config, new NodeMachineHost());
 };
 
 export class Machine implements AsyncDisposable {
@@ -140,7 +143,7 @@ export class Machine implements AsyncDisposable {
         dtb,
         append: options.append,
         serials: backends,
-        chardevs: [],
+        chardevs: Object.entries(options.chardevs ?? {}).map(([id, backend]) => ({ id, backend })),
         drives,
         devices: (options.devices ?? []).map((device) =>
           typeof device === 'string' ? { driver: device, properties: {} } : device,

@@ -1,0 +1,55 @@
+/** The examples of the README, run as a newcomer runs them. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { guestFiles } from '../boot/guest-console.ts';
+
+const root = resolve(import.meta.dirname, '..', '..');
+
+/** What each prints. */
+const EXPECTED: Readonly<Record<string, RegExp>> = {
+  'hello.ts': /^Hello from a RISC-V machine!\n\0?virt: guest-shutdown, code 0, \d+ instructions\n$/,
+  'inspect.ts': new RegExp(
+    [
+      '^state: running\nstate: paused\nthe program has counted: true\nand stands in its loop: true\n',
+      'state: running\nit answers: !\nstate: paused\nthe mailbox is empty again: true\n',
+    ].join(''),
+  ),
+  'linux.ts': /^Linux \S+ riscv64 says 42\nended: guest-shutdown\n$/,
+};
+
+function run(name: string): void {
+  const { stdout, stderr, status } = spawnSync(process.execPath, [join(root, 'examples', name)], {
+    encoding: 'utf8',
+    timeout: 300_000,
+  });
+  assert.equal(stderr, '');
+  assert.match(stdout, EXPECTED[name]);
+  assert.equal(status, 0);
+}
+
+test('every example is tried', () => {
+  assert.deepEqual(readdirSync(join(root, 'examples')).sort(), Object.keys(EXPECTED));
+});
+
+for (const name of ['hello.ts', 'inspect.ts']) test(name, () => run(name));
+
+const { skip } = await guestFiles('riscv64');
+test('linux.ts', { skip }, () => run('linux.ts'));
+
+test("the README's code is in the examples", () => {
+  const examples = Object.keys(EXPECTED).map((name) => readFileSync(join(root, 'examples', name), 'utf8'));
+  const blocks = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)];
+  assert.ok(blocks.length > 0);
+  for (const [, block] of blocks) {
+    for (const line of block.split('\n').map((text) => text.trim())) {
+      if (line === '' || line.includes("from 'trapframe'") || line.startsWith('//')) continue;
+      assert.ok(
+        examples.some((text) => text.includes(line)),
+        `no example has this line of the README: ${line}`,
+      );
+    }
+  }
+});
