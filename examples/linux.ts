@@ -27,7 +27,8 @@ await using machine = await Machine.create({
 });
 machine.start();
 
-const output = serial.readable.pipeThrough(new TextDecoderStream()).getReader();
+const output = serial.readable.getReader();
+const decoder = new TextDecoder();
 const keyboard = serial.writable.getWriter();
 const type = (line: string) => keyboard.write(new TextEncoder().encode(`${line}\n`));
 
@@ -42,7 +43,7 @@ async function until(pattern: RegExp): Promise<RegExpExecArray> {
     }
     const { value, done } = await output.read();
     if (done) throw new Error(`the machine ended before ${pattern}; its last words: ${seen.slice(-500)}`);
-    seen += value;
+    seen += decoder.decode(value, { stream: true });
   }
 }
 
