@@ -6,14 +6,28 @@ import type { Instruction } from '../../isa/riscv/insn.ts';
 import { Decoder } from '../../isa/riscv/decode.ts';
 import type { Space } from '../space.ts';
 import type { HandlerTable } from './handler-table.ts';
-import { encodeOperation, Fixed, HANDLER_LIMIT, handlerKey } from './handlers.ts';
-import { DECODED_PAGE, DECODED_PAGES, type JitLayout, OPERATION, REGIMES, SIDE, SLOTS } from './layout.ts';
+import { Fixed, HANDLER_LIMIT } from './handlers.ts';
+import {
+  DECODED_PAGE,
+  DECODED_PAGES,
+  HART_BLOCK,
+  ITLB,
+  ITLB_ENTRIES,
+  type JitLayout,
+  OPERATION,
+  REGIMES,
+  SIDE,
+  SLOTS,
+  STRADDLE_HALF,
+  STRADDLE_SLOT,
+} from './layout.ts';
+import { Operations } from './operations.ts';
 
 /** How many instructions are decoded ahead at most. */
 const AHEAD = 64;
 
 export class CodeCache {
-  readonly decoder: Decoder;
+  private readonly operations: Operations;
   private readonly space: Space;
   private readonly layout: JitLayout;
   private readonly handlers: HandlerTable;
@@ -30,15 +44,21 @@ export class CodeCache {
     this.space = space;
     this.layout = layout;
     this.handlers = handlers;
-    this.decoder = new Decoder(rows);
+    this.operations = new Operations(rows, handlers);
     this.single = this.allocate();
   }
 
   private allocate(): number {
     const page = this.free.pop() ?? this.layout.decoded + this.used++ * DECODED_PAGE;
-    const { view } = this.space;
-    for (let n = 0; n < 8; n++) view.setUint16(page + (SLOTS + n) * OPERATION, Fixed.pageEnd, true);
+    this.endMarks(page);
     return page;
+  }
+
+  /** What is run into behind the last operation of a page. */
+  private endMarks(page: number): void {
+    const { view } = this.space;
+    for (let slot = SLOTS; slot * OPERATION < SIDE; slot++)
+      view.setUint16(page + slot * OPERATION, Fixed.pageEnd, true);
   }
 
   private mapIndex(pa: number, regime: number): number {
@@ -47,6 +67,7 @@ export class CodeCache {
 
   /** The decoded page of RAM page `pa` (its first address) in `regime`, made when it is not there. */
   page(pa: number, regime: number): number {
+    if (this.handlers.full) this.startOver();
     const index = this.mapIndex(pa, regime);
     const at = this.layout.pageMap + index * 4;
     let page = this.space.view.getUint32(at, true);
@@ -75,6 +96,7 @@ export class CodeCache {
 
   /** Decodes from byte `offset` of a page until a jump, a known operation or the page's end. */
   decodeAt(page: number, offset: number): void {
+    const { operations } = this;
     const { view } = this.space;
     const host = this.hostOf(page);
     for (let n = 0; n < AHEAD && offset < 4096; n++) {
@@ -87,31 +109,46 @@ export class CodeCache {
         break;
       }
       const word = length === 4 ? view.getUint32(host + offset, true) : half;
-      if (!this.operation(word, offset, at)) break;
+      const line = operations.line(word);
+      if (line < 0) {
+        view.setUint16(at, Fixed.illegal, true);
+        break;
+      }
+      operations.write(line, offset, view, at);
+      if (operations.ends(line)) break;
       offset += length;
     }
     this.handlers.flush();
   }
 
-  /** Writes one operation; false when nothing runs on behind it. */
-  private operation(word: number, offset: number, at: number): boolean {
-    const decoded = this.decoder.decode(word);
-    if (!decoded) {
-      this.space.view.setUint16(at, Fixed.illegal, true);
-      return false;
-    }
-    encodeOperation(decoded, this.handlers.number(handlerKey(decoded, offset)), this.space.view, at);
-    return !/^(c\.)?(j|jal|jr|jalr|mret|sret)$/.test(decoded.row.mnemonic);
-  }
-
   /** Puts one instruction into the page for single ones, as if at `offset`; gives its handler. */
   decodeSingle(word: number, offset: number): number {
+    if (this.handlers.full) this.startOver();
+    const { view } = this.space;
+    const line = this.operations.line(word);
+    if (line < 0) return Fixed.illegal;
     const at = this.single + (offset >> 1) * OPERATION;
-    this.operation(word, offset, at);
-    const length = Decoder.length(word);
-    this.space.view.setUint16(at + (length / 2) * OPERATION, Fixed.pageEnd, true);
+    const handler = this.operations.writeFar(line, view, at);
+    view.setUint16(at + (Decoder.length(word) / 2) * OPERATION, Fixed.pageEnd, true);
     this.handlers.flush();
-    return this.space.view.getUint16(at, true);
+    return handler;
+  }
+
+  /**
+   * Decodes the instruction that begins in the last halfword of a page, given
+   * the halfword that follows; false when it is none, or not a long one.
+   */
+  decodeStraddling(page: number, high: number): boolean {
+    if (this.handlers.full) return false;
+    const { view } = this.space;
+    const low = view.getUint16(this.hostOf(page) + 4094, true);
+    const line = Decoder.length(low) === 4 ? this.operations.line(low | (high << 16)) : -1;
+    if (line < 0) return false;
+    this.operations.writeFar(line, view, page + STRADDLE_SLOT * OPERATION);
+    view.setUint32(page + STRADDLE_HALF, high, true);
+    view.setUint16(page + (SLOTS - 1) * OPERATION, Fixed.straddleKnown, true);
+    this.handlers.flush();
+    return true;
   }
 
   /** Marks a place as the entry of a compiled region. */
@@ -145,12 +182,6 @@ export class CodeCache {
     this.space.view.setUint32(page + SIDE + (offset >> 1) * 4, 0, true);
   }
 
-  /** Whether an instruction at `offset` has been decoded. */
-  isDecoded(page: number, offset: number): boolean {
-    const handler = this.space.view.getUint16(page + (offset >> 1) * OPERATION, true);
-    return handler !== Fixed.undecoded && handler !== Fixed.straddle && handler !== Fixed.illegal;
-  }
-
   /** Bytes of RAM changed: drops what was decoded from the pages they lie in. */
   drop(pa: number, length: number): boolean {
     const { base, size } = this.space.ram;
@@ -177,6 +208,13 @@ export class CodeCache {
     const { view } = this.space;
     for (let n = 0; n < SLOTS; n++) view.setUint16(page + n * OPERATION, Fixed.undecoded, true);
     this.space.bytes.fill(0, page + SIDE, page + DECODED_PAGE);
+    this.endMarks(page);
+  }
+
+  /** Forgets all code, and what makes the numbers of handlers. */
+  private startOver(): void {
+    this.dropAll();
+    this.operations.clear();
   }
 
   dropAll(): void {
@@ -186,6 +224,10 @@ export class CodeCache {
       this.free.push(page);
     }
     this.owner.clear();
+    // No instruction TLB may lead to a page that has changed its owner.
+    const { layout, space } = this;
+    for (let hart = layout.hart(0); hart < layout.pageMap; hart += HART_BLOCK)
+      space.bytes.fill(0, hart + ITLB, hart + ITLB + ITLB_ENTRIES * 16);
   }
 
   get pages(): number {

@@ -8,23 +8,27 @@ import { calleesOf } from './callees.ts';
 import {
   emitFixed,
   emitHandler,
+  emitStraddleKnown,
   Fixed,
   HANDLER,
   HANDLER_LIMIT,
   type HandlerKey,
   HandlerLowering,
-  keyText,
   operandsFor,
+  type Reach,
   Reason,
 } from './handlers.ts';
 import type { Linker } from './linker.ts';
 import type { Runtime } from './runtime.ts';
 
+/** More handlers than are asked for between two looks at `full`. */
+const RESERVE = 256;
+
 export class HandlerTable {
   private readonly linker: Linker;
   private readonly runtime: Runtime;
   private readonly rows: readonly Instruction[];
-  private readonly known = new Map<string, number>();
+  private readonly known = new Map<number, number>();
   private next: number = Fixed.first;
   private wanted: { readonly number: number; readonly key: HandlerKey }[] = [];
 
@@ -32,25 +36,29 @@ export class HandlerTable {
     this.linker = linker;
     this.runtime = runtime;
     this.rows = rows;
-    const fixed = linker.link([], (builder, calleeOf) => {
+    const fixed = linker.link([runtime.fetchHalf], (builder, calleeOf) => {
       const lowering = new HandlerLowering(linker.cpuAddress, runtime, calleeOf);
+      const known = builder.declare('straddleKnown', HANDLER);
+      builder.define(known, emitStraddleKnown(lowering, runtime, builder.type(HANDLER)));
+      builder.export('straddleKnown', known);
       for (const [name, reason] of FIXED) {
         const at = builder.declare(name, HANDLER);
         builder.define(at, emitFixed(lowering, reason));
         builder.export(name, at);
       }
     });
-    FIXED.forEach(([name], number) => linker.table.set(number, fixed[name]));
+    for (const [number, [name]] of FIXED.entries()) linker.table.set(number, fixed[name]);
+    linker.table.set(Fixed.straddleKnown, fixed.straddleKnown);
   }
 
   /** The handler's number. It stands in the table once `flush` has been called. */
   number(key: HandlerKey): number {
-    const text = keyText(key);
-    let number = this.known.get(text);
+    const id = idOf(key);
+    let number = this.known.get(id);
     if (number === undefined) {
       number = this.next++;
       if (number >= HANDLER_LIMIT) throw new RangeError('too many handlers');
-      this.known.set(text, number);
+      this.known.set(id, number);
       this.wanted.push({ number, key });
     }
     return number;
@@ -81,9 +89,25 @@ export class HandlerTable {
     for (const { number } of wanted) this.linker.table.set(number, exports[String(number)]);
   }
 
-  get count(): number {
-    return this.next;
+  /** Whether there may soon be no numbers left: a guest can make a handler of each CSR instruction it invents. */
+  get full(): boolean {
+    return this.next > HANDLER_LIMIT - RESERVE;
   }
+
+  /** Gives all numbers out anew; no operation may have one. */
+  clear(): void {
+    this.known.clear();
+    this.wanted = [];
+    this.next = Fixed.first;
+  }
+}
+
+const REACHES: readonly Reach[] = ['none', 'forward', 'backward', 'far'];
+
+/** A number below 2^53 for each key: a row has either rounding mode or CSR number, and the latter's immediate. */
+function idOf({ row, reach, constants: { a, b, c, d, k = 0, r = 0, z = 0 } }: HandlerKey): number {
+  const zeros = (a === 0 ? 1 : 0) | (b === 0 ? 2 : 0) | (c === 0 ? 4 : 0) | (d === 0 ? 8 : 0);
+  return ((row * 4 + REACHES.indexOf(reach)) * 16 + zeros) * (1 << 20) + (k | (r << 12) | (z << 15));
 }
 
 const FIXED: readonly [string, number][] = [

@@ -12,13 +12,12 @@ import type { Callable, GuestLoad, GuestStore } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import type { RegOperand } from '../../ir/insn.ts';
 import { apply, i64, isConst, load, local, type Value } from '../../ir/value.ts';
-import type { Decoded } from '../../isa/riscv/decode.ts';
 import { F, type Instruction, type Operands, RiscvInsn, X } from '../../isa/riscv/insn.ts';
 import { AT, Cause } from '../../isa/riscv/state.ts';
 import { trap } from '../../isa/riscv/trap.ts';
 import { pushCell, pushHostAddress, storeCell } from './access.ts';
 import { Emitter, type Lowering } from './emit.ts';
-import { CELL, SIDE } from './layout.ts';
+import { CELL, OPERATION, SIDE, SLOTS, STRADDLE_HALF, STRADDLE_SLOT } from './layout.ts';
 import type { Body, Signature } from './module.ts';
 import { Flag, type Runtime } from './runtime.ts';
 
@@ -46,7 +45,7 @@ export const Reason = {
 } as const;
 
 /** Handlers that belong to no row, by their fixed numbers in the table. */
-export const Fixed = { undecoded: 0, pageEnd: 1, straddle: 2, illegal: 3, first: 4 } as const;
+export const Fixed = { undecoded: 0, pageEnd: 1, straddle: 2, illegal: 3, straddleKnown: 4, first: 5 } as const;
 /** Numbers of handlers are below this; compiled regions come after. */
 export const HANDLER_LIMIT = 4096;
 /** Executions of a place before it is compiled. */
@@ -73,39 +72,9 @@ export interface HandlerKey {
   readonly reach: Reach;
 }
 
-export function keyText({ row, constants, reach }: HandlerKey): string {
-  return `${row} ${reach} ${Object.entries(constants).map(([letter, value]) => `${letter}${value}`)}`;
-}
-
-const DIRECT = /^(jal|b(eq|ne|lt|ge|ltu|geu)|c\.(j|beqz|bnez))$/;
-const REGISTER_LETTERS = ['d', 'a', 'b', 'c'] as const;
-
-/** The handler that a decoded instruction needs, at its offset in the page. */
-export function handlerKey({ row, index, operands }: Decoded, offset: number): HandlerKey {
-  const constants: Record<string, number> = {};
-  const system = row.extension === 'zicsr' || row.extension === 's';
-  for (const [letter, value] of Object.entries(operands)) {
-    if (letter === 'k' || letter === 'r' || letter === 'z') constants[letter] = value;
-    else if (value === 0 && (letter === 'd' || (system && letter !== 'i'))) constants[letter] = 0;
-  }
-  let reach: Reach = 'none';
-  if (DIRECT.test(row.mnemonic)) {
-    const target = offset + operands.i;
-    reach = target < 0 || target >= 4096 ? 'far' : operands.i <= 0 ? 'backward' : 'forward';
-  }
-  return { row: index, constants, reach };
-}
-
-/** The 8 bytes of a decoded operation. */
-export function encodeOperation({ operands }: Decoded, handler: number, out: DataView, at: number): void {
-  out.setUint16(at, handler, true);
-  let place = at + 2;
-  for (const letter of REGISTER_LETTERS) {
-    const value = operands[letter];
-    if (value !== undefined) out.setUint8(place++, value * 8);
-  }
-  if (operands.i !== undefined) out.setInt32(at + 4, operands.i, true);
-}
+export const REGISTER_LETTERS = ['d', 'a', 'b', 'c'] as const;
+/** Operands that are always constants of a handler. */
+export const CONSTANT_LETTERS = ['k', 'r', 'z'] as const;
 
 export class HandlerLowering implements Lowering {
   readonly cpuAddress: number | undefined;
@@ -418,5 +387,37 @@ export function emitFixed(lowering: HandlerLowering, reason: number): Body {
   const e = new Emitter(lowering, [...HANDLER.params, ...TEMPS], HANDLER.params.length);
   lowering.leaveAt(e, reason);
   e.unreachable();
+  return e.finish();
+}
+
+/**
+ * The handler of the last halfword of a page, where a long instruction begins
+ * that has been decoded into the page's tail: looks whether its other half is
+ * still what it was.
+ */
+export function emitStraddleKnown(lowering: HandlerLowering, runtime: Runtime, handlerType: number): Body {
+  const e = new Emitter(lowering, [...HANDLER.params, ...TEMPS], HANDLER.params.length);
+  const toTail = (STRADDLE_SLOT - (SLOTS - 1)) * OPERATION;
+  lowering.pc(e, 2);
+  e.call(lowering.callee(runtime.fetchHalf));
+  e.get(IP);
+  e.memory(op.I32_LOAD, STRADDLE_HALF - (SLOTS - 1) * OPERATION);
+  e.op(op.i32Compare.ne);
+  e.if(true);
+  lowering.leaveAt(e, Reason.straddle);
+  e.end();
+  // As if the page began so much later: then the pc of the operation in the tail is right.
+  storeCell(e, CELL.page, () => {
+    e.get(IP);
+    e.i32Const(toTail - (SLOTS - 1) * OPERATION);
+    e.op(op.i32Integer.add);
+  });
+  e.get(IP);
+  e.i32Const(toTail);
+  e.op(op.i32Integer.add);
+  e.get(N);
+  e.get(IP);
+  e.memory(op.I32_LOAD16_U, toTail);
+  e.returnCallIndirect(handlerType);
   return e.finish();
 }

@@ -131,8 +131,10 @@ export class JitAccelerator implements Accelerator {
         return true;
       }
       case Reason.device:
-      case Reason.straddle:
         this.single(vcpu);
+        return true;
+      case Reason.straddle:
+        this.straddling(vcpu);
         return true;
       case Reason.illegal: {
         const word = this.wordAtPc(vcpu);
@@ -194,6 +196,18 @@ export class JitAccelerator implements Accelerator {
     if (low === undefined || Decoder.length(low) === 2) return low;
     const high = half(pc + 2n);
     return high === undefined ? undefined : (low | (high << 16)) >>> 0;
+  }
+
+  /** Decodes the instruction at pc, which reaches into the next page; executes it when that cannot be kept. */
+  private straddling(vcpu: JitVcpu): void {
+    const { hart } = vcpu;
+    const pc = hart.get64('pc');
+    const high = this.call('fetch_half', BigInt.asIntN(64, pc + 2n)) as number;
+    if (high >= 0) {
+      const page = this.call('fetch_page', BigInt.asIntN(64, pc)) as number;
+      if (page >>> 0 <= 2 || this.cache.decodeStraddling(page >>> 0, high)) return;
+    }
+    this.single(vcpu);
   }
 
   /** Executes one instruction that no decoded page holds. */

@@ -65,6 +65,10 @@ export const HART_BLOCK = DTLB + REGIMES * 2 * DTLB_TABLE;
 /** A decoded page: an 8-byte operation for each halfword, an end mark, then a 4-byte cell for each. */
 export const SLOTS = 2048;
 export const OPERATION = 8;
+/** Of the 8 slots after the last: where the long instruction that begins in the page's last halfword is decoded. */
+export const STRADDLE_SLOT = SLOTS + 2;
+/** i32: the halfword of the next page that belongs to it. */
+export const STRADDLE_HALF = (SLOTS + 6) * OPERATION;
 export const SIDE = SLOTS * OPERATION + 64;
 export const DECODED_PAGE = SIDE + SLOTS * 4;
 

@@ -84,6 +84,7 @@ export interface Runtime {
   readonly flush: IrFunction;
   readonly flushPage: IrFunction;
   readonly fetchPage: IrFunction;
+  readonly fetchHalf: IrFunction;
   readonly isPage: IrFunction;
   readonly protectPage: IrFunction;
   readonly dirtyFloat: IrFunction;
@@ -387,6 +388,13 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.return(i32(1));
   });
 
+  /** fetch_half(va): the 16 bits of code there; -1 when they cannot be fetched or are not RAM. Raises nothing. */
+  const fetchHalf = define('fetch_half', ['i64'], 'i32', (f, va) => {
+    const pa = f.let(f.call(translate, va, i32(Access.fetch), get('priv')));
+    f.if(isRam(pa), () => f.return(load(op.I32_LOAD16_U, hostOf(pa))));
+    f.return(i32(-1));
+  });
+
   /** protect_page(host page): takes away every TLB entry through which the page is written without a look. */
   const protectPage = define('protect_page', ['i32'], undefined, (f, host) => {
     for (const [list, count] of [
@@ -417,7 +425,7 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.store(op.I32_STORE, cpu, mul32(get('regime'), 2 * DTLB_TABLE), CELL.regimeTables),
   );
 
-  return { slowLoad, slowStore, slowGroup, commitStore, flush, flushPage, fetchPage, isPage, protectPage, dirtyFloat, enterRegime, fault };
+  return { slowLoad, slowStore, slowGroup, commitStore, flush, flushPage, fetchPage, fetchHalf, isPage, protectPage, dirtyFloat, enterRegime, fault };
 }
 
 /** The entry of the instruction TLB for a virtual address, less `ITLB`. */

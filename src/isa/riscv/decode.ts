@@ -1,6 +1,16 @@
 /** From an instruction word to its row and operands, by tables made from the rows' encodings. */
+import type { End } from '../../ir/insn.ts';
+import * as op from '../../ir/op.ts';
+import { i64 } from '../../ir/value.ts';
 import { extract, type Field } from '../encoding.ts';
-import type { Instruction } from './insn.ts';
+import { type Instruction, type Operands, RiscvInsn } from './insn.ts';
+
+/**
+ * What an instruction does to the flow of control. `jump` and `call` with a
+ * `target` are direct; `return` jumps to a return address; `system` may change
+ * the mode, the translation or what interrupts are taken.
+ */
+export type Flow = 'next' | 'branch' | 'jump' | 'call' | 'return' | 'indirect' | 'system';
 
 export interface Decoded {
   readonly row: Instruction;
@@ -11,30 +21,62 @@ export interface Decoded {
   readonly length: 2 | 4;
   /** Operands by letter; registers as numbers 0 to 31. */
   readonly operands: Readonly<Record<string, number>>;
+  readonly flow: Flow;
+  /** Where a branch or direct jump goes, in bytes from the instruction; undefined for others. */
+  readonly target: number | undefined;
+  /** The instruction behind it is never the next one, whatever comes of a call. */
+  readonly ends: boolean;
 }
 
-const REGISTERS = new Set(['a', 'b', 'c', 'd']);
+const isRegister = (letter: string) => letter <= 'd';
+/** Registers that hold return addresses by convention: ra and t0. */
+const isLink = (register: number) => register === 1 || register === 5;
 
 /** Fields of three bits name x8 to x15. */
-function operandOf(field: Field, word: number): number {
+export function operandOf(field: Field, word: number): number {
   const value = extract(field, word);
-  return field.width === 3 && REGISTERS.has(field.letter) ? value + 8 : value;
+  return field.width === 3 && isRegister(field.letter) ? value + 8 : value;
 }
+
+/** What is the same for all instructions of a row. */
+export interface RowFlow {
+  readonly kind: End['kind'];
+  /** Jumps by a distance that the instruction says. */
+  readonly direct: boolean;
+  readonly ends: boolean;
+  /** Links when it has no destination, or one that is not x0. */
+  readonly links: boolean;
+}
+
+interface Row {
+  readonly row: Instruction;
+  readonly index: number;
+  /** As signed numbers. */
+  readonly mask: number;
+  readonly match: number;
+  readonly fields: readonly Field[];
+}
+
+/** How many decoded instructions are kept; then all are forgotten. */
+const RECENT = 1 << 15;
 
 export class Decoder {
   readonly rows: readonly Instruction[];
-  private readonly wide: number[][] = Array.from({ length: 256 }, () => []);
-  private readonly narrow: number[][] = Array.from({ length: 32 }, () => []);
+  private readonly flows: RowFlow[] = [];
+  /** What has been decoded, by word as a signed number. */
+  private readonly recent = new Map<number, Decoded>();
+  private readonly wide: Row[][] = Array.from({ length: 256 }, () => []);
+  private readonly narrow: Row[][] = Array.from({ length: 32 }, () => []);
 
   constructor(rows: readonly Instruction[]) {
     this.rows = rows;
-    rows.forEach(({ encoding: { bits, mask, match } }, index) => {
-      const keyOf = bits === 32 ? wideKey : narrowKey;
+    rows.forEach((row, index) => {
+      const { bits, mask, match, fields } = row.encoding;
+      const known = { row, index, mask: mask | 0, match: match | 0, fields };
       const table = bits === 32 ? this.wide : this.narrow;
       for (let key = 0; key < table.length; key++) {
         const word = bits === 32 ? wideWord(key) : narrowWord(key);
-        const known = bits === 32 ? 0x707f : 0xe003;
-        if (((word ^ match) & mask & known) === 0 && keyOf(word) === key) table[key].push(index);
+        if (((word ^ match) & mask & (bits === 32 ? 0x707f : 0xe003)) === 0) table[key].push(known);
       }
     });
   }
@@ -44,22 +86,79 @@ export class Decoder {
     return (half & 3) === 3 ? 4 : 2;
   }
 
-  /** `word` holds 32 bits, or 16 when its low bits say so; undefined when it is no instruction. */
-  decode(word: number): Decoded | undefined {
-    const length = Decoder.length(word);
-    const bits = length === 4 ? word >>> 0 : word & 0xffff;
-    const candidates = length === 4 ? this.wide[wideKey(bits)] : this.narrow[narrowKey(bits)];
-    for (const index of candidates) {
-      const row = this.rows[index];
-      const { mask, match, fields } = row.encoding;
-      if ((bits & mask) >>> 0 !== match) continue;
-      const operands: Record<string, number> = {};
-      for (const field of fields) operands[field.letter] = operandOf(field, bits);
-      if (row.where && !row.where(operands)) continue;
-      return { row, index, word: bits, length, operands };
+  private find(word: number): Row | undefined {
+    const candidates = (word & 3) === 3 ? this.wide[wideKey(word)] : this.narrow[narrowKey(word)];
+    for (let n = 0; n < candidates.length; n++) {
+      const known = candidates[n];
+      if ((word & known.mask) !== known.match) continue;
+      if (known.row.where && !known.row.where(operandsOf(known, word))) continue;
+      return known;
     }
     return undefined;
   }
+
+  /** Facts of a row, found from its semantics when they are first asked for. */
+  flowOf(index: number): RowFlow {
+    this.flows[index] ??= flowOfRow(this.rows[index]);
+    return this.flows[index];
+  }
+
+  /** Position of the row in the list; -1 when the word is no instruction. */
+  rowOf(word: number): number {
+    return this.find((word & 3) === 3 ? word | 0 : word & 0xffff)?.index ?? -1;
+  }
+
+  /** `word` holds 32 bits, or 16 when its low bits say so; undefined when it is no instruction. */
+  decode(word: number): Decoded | undefined {
+    const bits = (word & 3) === 3 ? word | 0 : word & 0xffff;
+    let decoded = this.recent.get(bits);
+    if (!decoded) {
+      decoded = this.decodeAnew(bits);
+      if (!decoded) return undefined;
+      if (this.recent.size >= RECENT) this.recent.clear();
+      this.recent.set(bits, decoded);
+    }
+    return decoded;
+  }
+
+  private decodeAnew(bits: number): Decoded | undefined {
+    const known = this.find(bits);
+    if (!known) return undefined;
+    const { row, index } = known;
+    const operands = operandsOf(known, bits);
+    const { kind, direct, ends, links } = this.flowOf(index);
+    let flow: Flow = 'next';
+    if (row.system(operands)) flow = 'system';
+    else if (kind === 'branch') flow = 'branch';
+    else if (kind === 'jump') {
+      if (links && operands.d !== 0) flow = 'call';
+      else flow = direct ? 'jump' : isLink(operands.a) ? 'return' : 'indirect';
+    }
+    const target = direct ? operands.i : undefined;
+    return { row, index, word: bits >>> 0, length: Decoder.length(bits), operands, flow, target, ends };
+  }
+}
+
+function operandsOf({ fields }: Row, word: number): Record<string, number> {
+  const operands: Record<string, number> = {};
+  for (let n = 0; n < fields.length; n++) operands[fields[n].letter] = operandOf(fields[n], word);
+  return operands;
+}
+
+/** How the instructions of a row end, as its semantics say. */
+function flowOfRow(row: Instruction): RowFlow {
+  // Which operands it has is all that matters: none of these is x0.
+  const { bits, fields } = row.encoding;
+  const operands = Object.fromEntries(fields.map(({ letter }) => [letter, 1]));
+  const insn = new RiscvInsn(bits / 8, i64(0));
+  row.semantics(insn, { ...operands, i: i64(0) } as unknown as Operands);
+  const { end } = insn;
+  return {
+    kind: end.kind,
+    direct: (end.kind === 'jump' || end.kind === 'branch') && end.target.op === op.PC,
+    ends: end.kind === 'jump' || (end.kind === 'system' && end.target.op !== op.PC),
+    links: end.kind === 'jump' && end.link,
+  };
 }
 
 const wideKey = (word: number) => ((word >>> 2) & 31) | (((word >>> 12) & 7) << 5);
@@ -77,14 +176,14 @@ const F_NAMES =
 export const floatRegisterName = (n: number): string => F_NAMES[n];
 
 /** One line of assembly: mnemonic and operands, branch targets as addresses when `pc` is given. */
-export function disassemble({ row, operands }: Decoded, pc?: bigint): string {
+export function disassemble({ row, operands, target }: Decoded, pc?: bigint): string {
   const floats = row.fp !== 'none';
   const parts: string[] = [];
   for (const letter of ['d', 'a', 'b', 'c', 'k', 'i', 'z']) {
     const value = operands[letter];
     if (value === undefined) continue;
-    if (REGISTERS.has(letter)) parts.push(floats && letter !== 'a' ? floatRegisterName(value) : registerName(value));
-    else if (letter === 'i' && pc !== undefined && /^(c\.)?(b|jal$|j$)/.test(row.mnemonic))
+    if (isRegister(letter)) parts.push(floats && letter !== 'a' ? floatRegisterName(value) : registerName(value));
+    else if (letter === 'i' && pc !== undefined && target !== undefined)
       parts.push(`0x${BigInt.asUintN(64, pc + BigInt(value)).toString(16)}`);
     else parts.push(letter === 'k' ? `0x${value.toString(16)}` : String(value));
   }
