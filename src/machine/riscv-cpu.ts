@@ -24,7 +24,11 @@ const MULTI = [
   'zba',
   'zbb',
   'zbc',
+  'zbkb',
+  'zbkc',
+  'zbkx',
   'zbs',
+  'zknh',
   'sstc',
   'svadu',
   'svinval',
@@ -33,7 +37,10 @@ const MULTI = [
 ];
 /** Extensions of which rows tell whether they are there, and by which name. */
 const BY_ROWS: Readonly<Record<string, string>> = {
-  ...Object.fromEntries([...SINGLE, 'zicond', 'zfa', 'zcb', 'zba', 'zbb', 'zbc', 'zbs'].map((name) => [name, name])),
+  ...Object.fromEntries(
+    [...SINGLE, 'zicond', 'zfa', 'zcb', 'zba', 'zbb', 'zbc', 'zbkb', 'zbkx', 'zbs', 'zknh'].map((name) => [name, name]),
+  ),
+  zbkc: 'zbc',
   zicbom: 'zicbo',
   zicboz: 'zicbo',
 };

@@ -25,7 +25,7 @@ const plain = (row: Instruction) =>
   !MEMORY.test(row.mnemonic) && !CONTROL.test(row.mnemonic) && !TRAPS.test(row.mnemonic);
 const of = (...extensions: string[]) => rows.filter((row) => extensions.includes(row.extension) && plain(row));
 
-export const COMPUTE = of('i', 'm', 'zba', 'zbb', 'zbc', 'zbs', 'zicond', 'c', 'zcb').filter(
+export const COMPUTE = of('i', 'm', 'zba', 'zbb', 'zbc', 'zbs', 'zbkb', 'zbkx', 'zknh', 'zicond', 'c', 'zcb').filter(
   ({ mnemonic }) => !['fence.i', 'c.addi16sp'].includes(mnemonic),
 );
 /** Compressed ones among them, so that a weight can be given to them. */

@@ -19,6 +19,8 @@ import { listing } from './shrink.ts';
 import { bareRam, makeUserProgram, STOP, USER, type UserProgram } from './user-programs.ts';
 
 const QEMU = 'qemu-riscv64';
+/** What its rv64 has but does not switch on by itself. */
+const CPU = 'rv64,zbkb=on,zbkx=on,zknh=on';
 const COUNT = Number(process.env.TRAPFRAME_COUNT ?? 60);
 /** The reference is slow; it runs one program in so many. */
 const REFERENCE_EVERY = 12;
@@ -29,7 +31,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 function runQemu({ image }: UserProgram): Buffer | string {
   const file = join(folder, 'program');
   writeFileSync(file, elf(USER.code, image), { mode: 0o755 });
-  const { status, signal, stdout } = spawnSync(QEMU, ['-cpu', 'rv64', file], { timeout: 20_000 });
+  const { status, signal, stdout } = spawnSync(QEMU, ['-cpu', CPU, file], { timeout: 20_000 });
   return status === 0 ? stdout : `ended with ${signal ?? status}`;
 }
 

@@ -148,6 +148,8 @@ test('32-bit words mean what objdump says', (t) => {
     const right = canonical(theirs[n]);
     // An objdump that knows no such instruction at all is too old; one that knows more than we have proves nothing.
     if (right === '' && !known.has(ours)) return;
+    // Reserved fields of a fence are ignored; objdump names the assembler's fences only.
+    if (right === '' && ours === 'fence') return;
     // Exact conversions take any rounding mode; objdump knows the assembler's only.
     if (right === '' && /^fcvt\.d\.(wu?|s)$/.test(ours)) return;
     if (ours === '' && !rows.some(({ mnemonic }) => mnemonic === right)) return;

@@ -9,6 +9,7 @@ import { rv64m } from './rv64m.ts';
 import { privileged, zicsr } from './system.ts';
 import { zba, zbb, zbc, zbs, zicbo, zicond } from './zb.ts';
 import { zfa } from './zfa.ts';
+import { zbkb, zbkx, zknh } from './zk.ts';
 
 export const rows: readonly Instruction[] = [
   ...rv64i,
@@ -24,6 +25,9 @@ export const rows: readonly Instruction[] = [
   ...zbb,
   ...zbc,
   ...zbs,
+  ...zbkb,
+  ...zbkx,
+  ...zknh,
   ...zicond,
   ...zfa,
   ...zicbo,
