@@ -32,7 +32,7 @@ export class RiscvHart {
     const values = create(HART) as Record<string, unknown>;
     for (const [name, field] of Object.entries(HART.fields) as [FieldName, Field][]) {
       const value = values[name];
-      if (field.kind === 'array') (value as bigint[]).forEach((v, n) => this.set64(name, v, n));
+      if (field.kind === 'array') for (const [n, v] of (value as bigint[]).entries()) this.set64(name, v, n);
       else if (typeof value === 'bigint') this.set64(name, value);
       else this.set32(name, value as number);
     }
@@ -70,6 +70,12 @@ export class RiscvHart {
     if (next === lines) return;
     this.set32('lines', next);
     if (level) this.set32('attention', 1);
+  }
+
+  /** Makes an interrupt pending that software clears, by its bit of mip. */
+  raise(input: number): void {
+    this.set64('mip', this.get64('mip') | (1n << BigInt(input)));
+    this.set32('attention', 1);
   }
 
   /** Sstc: lets STIP follow the comparator. Returns its deadline in ticks, or Infinity. */
@@ -113,7 +119,8 @@ const CSR_NAMES = [...csrs.values()].map(({ name }) => name).filter((name) => na
 
 function locate(name: string): Location | undefined {
   const numbered = /^([xf])(\d+)$/.exec(name);
-  if (numbered && Number(numbered[2]) < 32) return { field: numbered[1] as 'x' | 'f', index: Number(numbered[2]), wide: true };
+  if (numbered && Number(numbered[2]) < 32)
+    return { field: numbered[1] as 'x' | 'f', index: Number(numbered[2]), wide: true };
   const abi = ABI.get(name);
   if (abi !== undefined) return { field: 'x', index: abi, wide: true };
   if (!(name in AT)) return undefined;

@@ -83,7 +83,12 @@ test('a slow reader gets everything', options, async (t) => {
 
 test('a machine that stands still, with nobody to talk to, lives until a signal', options, async (t) => {
   const run = new Run(t, ['-display', 'none', '-serial', 'null', '-S']);
-  await new Promise((resolve) => setTimeout(resolve, 800));
+  // It is up when it catches SIGTERM (bit 14 of the mask in its status).
+  const catches = () => {
+    const mask = /SigCgt:\s+([0-9a-f]+)/.exec(readFileSync(`/proc/${run.child.pid}/status`, 'utf8'));
+    return mask !== null && (BigInt(`0x${mask[1]}`) >> 14n) % 2n === 1n;
+  };
+  while (run.child.exitCode === null && !catches()) await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(run.child.exitCode, null);
   run.child.kill('SIGTERM');
   assert.equal(await run.exit, 0);

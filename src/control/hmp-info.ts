@@ -1,12 +1,18 @@
 /** The topics of `info`. */
-import { ControlError } from './hub.ts';
-import type { Hmp } from './hmp.ts';
+import { type Control, ControlError } from './hub.ts';
 import { registersText } from './hmp-registers.ts';
+
+/** What a topic may see of the monitor that asks. */
+interface Asker {
+  readonly control: Control;
+  readonly cpu: number;
+  readonly history: () => readonly string[];
+}
 
 export interface Topic {
   readonly parameters?: string;
   readonly help: string;
-  run(hmp: Hmp, argument: string | undefined): string;
+  run(hmp: Asker, argument: string | undefined): string;
 }
 
 const describe = (topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit', help: string): Topic => ({

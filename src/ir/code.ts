@@ -13,8 +13,19 @@ export type Statement =
   | { readonly kind: 'set'; readonly local: number; readonly value: Value }
   /** Writes a guest register whose number is known now. */
   | { readonly kind: 'reg'; readonly reg: number; readonly value: Value }
-  | { readonly kind: 'store'; readonly op: number; readonly address: Value; readonly offset: number; readonly value: Value }
-  | { readonly kind: 'if'; readonly condition: Value; readonly then: readonly Statement[]; readonly else: readonly Statement[] }
+  | {
+      readonly kind: 'store';
+      readonly op: number;
+      readonly address: Value;
+      readonly offset: number;
+      readonly value: Value;
+    }
+  | {
+      readonly kind: 'if';
+      readonly condition: Value;
+      readonly then: readonly Statement[];
+      readonly else: readonly Statement[];
+    }
   | { readonly kind: 'loop'; readonly label: Label; readonly body: readonly Statement[] }
   | { readonly kind: 'block'; readonly label: Label; readonly body: readonly Statement[] }
   /** To the start of a loop or the end of a block. */
@@ -25,7 +36,13 @@ export type Statement =
   | { readonly kind: 'copy'; readonly to: Value; readonly from: Value; readonly length: Value }
   | { readonly kind: 'fill'; readonly to: Value; readonly byte: Value; readonly length: Value }
   /** Guest virtual memory; may raise a fault, which abandons the instruction. */
-  | { readonly kind: 'gload'; readonly op: number; readonly address: Value; readonly local: number; readonly intent: Intent }
+  | {
+      readonly kind: 'gload';
+      readonly op: number;
+      readonly address: Value;
+      readonly local: number;
+      readonly intent: Intent;
+    }
   | { readonly kind: 'gstore'; readonly op: number; readonly address: Value; readonly value: Value }
   /** A guest exception: abandons the instruction. */
   | { readonly kind: 'raise'; readonly cause: Value; readonly tval: Value };
@@ -176,6 +193,7 @@ export class Code {
       else otherwise();
       return;
     }
+    // biome-ignore lint/suspicious/noThenProperty: nobody awaits a statement
     this.emit({ kind: 'if', condition, then: this.nested(then), else: this.nested(otherwise) });
   }
 
@@ -225,7 +243,8 @@ export class Code {
   call(target: Callable, ...args: Value[]): Value {
     if (args.length !== target.params.length) throw new TypeError(`${target.name}: ${args.length} arguments`);
     args.forEach((arg, n) => {
-      if (arg.type !== target.params[n]) throw new TypeError(`${target.name}: argument ${n} is ${arg.type}, wants ${target.params[n]}`);
+      if (arg.type !== target.params[n])
+        throw new TypeError(`${target.name}: argument ${n} is ${arg.type}, wants ${target.params[n]}`);
     });
     const result = target.result ? this.newLocal(target.result) : -1;
     this.emit({ kind: 'call', target, args, result });

@@ -6,7 +6,7 @@
  * their bits (unsigned number, BigInt), so that no NaN payload is lost on the way.
  */
 import type { Callable, FunctionBody, Intent, Label, Statement } from './code.ts';
-import { IrFunction, isImport } from './code.ts';
+import { type IrFunction, isImport } from './code.ts';
 import * as op from './op.ts';
 import { constant, type Value } from './value.ts';
 
@@ -188,7 +188,8 @@ const floatCompare: Record<string, (a: number, b: number) => boolean> = {
   ge: (a, b) => a >= b,
 };
 for (const [name, f] of Object.entries(floatBinary)) {
-  operations.set(op.f64Binary[name], ((a: bigint, b: bigint) => f64ToBits(f(f64FromBits(a), f64FromBits(b)))) as Operation);
+  operations.set(op.f64Binary[name], ((a: bigint, b: bigint) =>
+    f64ToBits(f(f64FromBits(a), f64FromBits(b)))) as Operation);
   operations.set(op.f32Binary[name], ((a: number, b: number) =>
     f32ToBits(Math.fround(f(f32FromBits(a), f32FromBits(b))))) as Operation);
 }
@@ -207,7 +208,10 @@ one(op.f64Unary.neg, (a: bigint) => a ^ SIGN64);
 one(op.f32Unary.abs, (a: number) => a & 0x7fffffff);
 one(op.f32Unary.neg, (a: number) => (a ^ 0x80000000) >>> 0);
 operations.set(op.f64Binary.copysign, ((a: bigint, b: bigint) => (a & ~SIGN64) | (b & SIGN64)) as Operation);
-operations.set(op.f32Binary.copysign, ((a: number, b: number) => ((a & 0x7fffffff) | (b & 0x80000000)) >>> 0) as Operation);
+operations.set(
+  op.f32Binary.copysign,
+  ((a: number, b: number) => ((a & 0x7fffffff) | (b & 0x80000000)) >>> 0) as Operation,
+);
 one(op.I32_EQZ, (a: number) => bit(a === 0));
 one(op.I64_EQZ, (a: bigint) => bit(a === 0n));
 one(op.I32_WRAP, (a: bigint) => Number(BigInt.asIntN(32, a)));
@@ -416,10 +420,7 @@ export class Evaluator {
         return undefined;
       }
       case 'raise':
-        throw new GuestFault(
-          this.value(s.cause, locals) as number,
-          this.value(s.tval, locals) as bigint,
-        );
+        throw new GuestFault(this.value(s.cause, locals) as number, this.value(s.tval, locals) as bigint);
     }
   }
 }

@@ -50,7 +50,8 @@ export function i64(value: I64): Value {
   if (value instanceof Value) return value;
   if (typeof value === 'bigint') {
     const signed = BigInt.asIntN(64, value);
-    if (signed < -0x1f_ffff_ffff_ffffn || signed > 0x1f_ffff_ffff_ffffn) return new Value(op.CONST_I64, 'i64', 0, signed);
+    if (signed < -0x1f_ffff_ffff_ffffn || signed > 0x1f_ffff_ffff_ffffn)
+      return new Value(op.CONST_I64, 'i64', 0, signed);
     value = Number(signed);
   }
   return value >= -64 && value <= 256 && Number.isInteger(value)

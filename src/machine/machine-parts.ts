@@ -9,7 +9,7 @@ import { type MachineClock, RealClock, VirtualClock } from './machine-clock.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
 import { virtCpu } from './riscv-cpu.ts';
-import { buildVirt, TIMEBASE_HZ, VIRT_MAP, type VirtBoard } from './riscv-virt.ts';
+import { buildVirt, MIP, TIMEBASE_HZ, VIRT_MAP, type VirtBoard } from './riscv-virt.ts';
 import { RunLoop } from './run-loop.ts';
 import { Sbi, type SbiMachine } from './sbi.ts';
 
@@ -88,7 +88,8 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
   };
   const irq = (index: number, bit: number): IrqLine => ({
     set(level) {
-      harts[index].setLine(bit, level);
+      if (bit !== MIP.SSIP) harts[index].setLine(bit, level);
+      else if (level) harts[index].raise(bit);
       if (level) loop.attend(index);
     },
   });

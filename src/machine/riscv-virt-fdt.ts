@@ -32,7 +32,8 @@ export interface VirtCpu {
   readonly cbozBlockSize?: number;
 }
 
-export function virtTree(cpu: VirtCpu, harts: number, memory: number): FdtNode {
+/** `aclint`: an ACLINT in place of the CLINT. */
+export function virtTree(cpu: VirtCpu, harts: number, memory: number, aclint = false): FdtNode {
   // Phandles count as QEMU's do: the last hart first.
   const cpuPhandle = (hart: number) => 1 + 2 * (harts - 1 - hart);
   const intcPhandle = (hart: number) => cpuPhandle(hart) + 1;
@@ -136,12 +137,44 @@ export function virtTree(cpu: VirtCpu, harts: number, memory: number): FdtNode {
           '#address-cells': [0],
           '#interrupt-cells': [1],
         }),
-        node(named('clint', VIRT_MAP.clint), {
-          'interrupts-extended': toHarts(MIP.MSIP, MIP.MTIP),
-          reg: reg(VIRT_MAP.clint),
-          compatible: ['sifive,clint0', 'riscv,clint0'],
-        }),
+        ...(aclint
+          ? aclintNodes((bit) => all.flatMap((hart) => [intcPhandle(hart), bit]))
+          : [
+              node(named('clint', VIRT_MAP.clint), {
+                'interrupts-extended': toHarts(MIP.MSIP, MIP.MTIP),
+                reg: reg(VIRT_MAP.clint),
+                compatible: ['sifive,clint0', 'riscv,clint0'],
+              }),
+            ]),
       ]),
     ],
   );
+}
+
+/** Sizes and places within the CLINT's window. */
+const MSWI_SIZE = 0x4000;
+const MTIME = 0xbff8;
+
+function aclintNodes(toHarts: (bit: number) => number[]): FdtNode[] {
+  const { clint, aclintSswi } = VIRT_MAP;
+  const software = (name: string, compatible: string, base: number, size: number, bit: number) =>
+    node(`${name}@${base.toString(16)}`, {
+      '#interrupt-cells': [0],
+      'interrupt-controller': true,
+      'interrupts-extended': toHarts(bit),
+      reg: cells64(base, size),
+      compatible,
+    });
+  const timer = clint.base + MSWI_SIZE;
+  const time = clint.base + MTIME;
+  return [
+    software('sswi', 'riscv,aclint-sswi', aclintSswi.base, aclintSswi.size, MIP.SSIP),
+    node(`mtimer@${timer.toString(16)}`, {
+      'interrupts-extended': toHarts(MIP.MTIP),
+      // The counter, then the comparators.
+      reg: cells64(time, clint.base + clint.size - time, timer, time - timer),
+      compatible: 'riscv,aclint-mtimer',
+    }),
+    software('mswi', 'riscv,aclint-mswi', clint.base, MSWI_SIZE, MIP.MSIP),
+  ];
 }

@@ -9,6 +9,8 @@ export const VIRT_MAP = {
   test: { base: 0x10_0000, size: 0x1000 },
   rtc: { base: 0x10_1000, size: 0x1000 },
   clint: { base: 0x200_0000, size: 0x1_0000 },
+  /** With `aclint=on`, beside MSWI and MTIMER in the CLINT's window. */
+  aclintSswi: { base: 0x2f0_0000, size: 0x4000 },
   platformBus: { base: 0x400_0000, size: 0x200_0000 },
   plic: { base: 0xc00_0000, size: 0x60_0000 },
   uart0: { base: 0x1000_0000, size: 0x100 },
@@ -28,7 +30,7 @@ export const FLASH_SECTOR = 0x4_0000;
 /** Interrupt sources of the PLIC, as `riscv,ndev` says. */
 export const PLIC_SOURCES = 96;
 /** Bits of `mip` that the board drives. */
-export const MIP = { MSIP: 3, MTIP: 7, SEIP: 9, MEIP: 11 };
+export const MIP = { SSIP: 1, MSIP: 3, MTIP: 7, SEIP: 9, MEIP: 11 };
 export const TIMEBASE_HZ = 10_000_000;
 /** The UART's input clock, Hz. */
 export const UART_CLOCK_HZ = 3_686_400;

@@ -160,7 +160,7 @@ test('what cannot be built is refused with a code and a mend', async () => {
     [{ kernel: undefined, bios: 'none', initrd: new Uint8Array(1) }, 'initrd-without-kernel'],
     [{ cpus: 0 }, 'cpus'],
     [{ dtb: new Uint8Array(100) }, 'dtb-damaged'],
-    [{ machineProperties: { aclint: 'on' } }, 'machine-property'],
+    [{ machineProperties: { aia: 'aplic' } }, 'machine-property'],
     [{ drives: [{ ...drive, interface: 'ide' }] }, 'drive-interface'],
     [{ ...device('virtio-blk-device', { drive: 'none' }) }, 'drive-missing'],
     [{ ...device('virtio-gpu-device') }, 'device-unknown'],

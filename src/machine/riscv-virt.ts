@@ -7,6 +7,7 @@
  */
 import { ConfigError } from '../bits/errors.ts';
 import { utf8 } from '../bits/text.ts';
+import { AclintSswi } from '../devices/aclint-sswi/aclint-sswi.ts';
 import { Clint } from '../devices/clint/clint.ts';
 import { FW_CFG, FwCfg } from '../devices/fw-cfg/fw-cfg.ts';
 import { GoldfishRtc } from '../devices/goldfish-rtc/goldfish-rtc.ts';
@@ -45,7 +46,7 @@ const SBI_RESERVED = 2 * MIB;
 /** What the board takes from outside. */
 export interface VirtParts {
   readonly wiring: Wiring;
-  /** The interrupt input of a hart by its bit of `mip`. */
+  /** The interrupt input of a hart by its bit of `mip`; that of SSIP, which software clears, takes edges. */
   irq(hart: number, bit: number): IrqLine;
   /** Fills its argument (at most 64 KiB) with random bytes. */
   random(into: Uint8Array): void;
@@ -103,6 +104,8 @@ export async function buildVirt(config: MachineConfig, cpu: VirtCpu, parts: Virt
   const contexts = harts.flatMap((hart) => [parts.irq(hart, MIP.MEIP), parts.irq(hart, MIP.SEIP)]);
   const plic = on(VIRT_MAP.plic, new Plic('plic', log, { sources: PLIC_SOURCES, contexts, size: VIRT_MAP.plic.size }));
   const clint = on(VIRT_MAP.clint, new Clint('clint', wiring, lines(MIP.MSIP), lines(MIP.MTIP)));
+  // An ACLINT is the CLINT's two parts, described as such, and a third.
+  if (hasAclint(config)) on(VIRT_MAP.aclintSswi, new AclintSswi('sswi', log, lines(MIP.SSIP)));
   const outcome = { poweroff: (code: number) => board.onPoweroff(code), reset: () => board.onReset() };
   on(VIRT_MAP.test, new SifiveTest('test', log, outcome));
   on(VIRT_MAP.rtc, new GoldfishRtc('rtc', wiring, plic.source(VIRT_IRQ.rtc)));
@@ -191,9 +194,13 @@ function checkConfig(config: MachineConfig): void {
   if (config.initrd && !config.kernel)
     throw new ConfigError('initrd-without-kernel', 'there is an initial ramdisk but no kernel', 'give -kernel too');
   for (const [name, value] of Object.entries(config.machineProperties ?? {})) {
-    if ((name === 'aclint' && value === 'on') || (name === 'aia' && value !== 'none'))
+    if (name === 'aia' && value !== 'none')
       throw new ConfigError('machine-property', `the board has no ${name}=${value}`, 'leave it at its default');
   }
+}
+
+function hasAclint({ machineProperties }: MachineConfig): boolean {
+  return machineProperties?.aclint === 'on' || machineProperties?.aclint === 'true';
 }
 
 function pflashDrive(config: MachineConfig, index: number) {
@@ -218,7 +225,7 @@ async function flashBank(config: MachineConfig, wiring: Wiring, index: number): 
 
 function deviceTree(config: MachineConfig, cpu: VirtCpu, chosen: Chosen): Uint8Array {
   if (config.dtb) return patchFdt(config.dtb, chosen);
-  const root = virtTree(cpu, config.cpus, config.memory);
+  const root = virtTree(cpu, config.cpus, config.memory, hasAclint(config));
   setChosen(root, chosen);
   return writeFdt(root);
 }

@@ -146,11 +146,13 @@ function makeBlock(
   for (;;) {
     const d = found.decode(offset);
     const finish = (end: Terminator, endOffset = offset): Block => ({ offset: start, steps, end, endOffset });
-    if (steps.length > 0 && leaders.has(offset) && seen.has(offset)) return finish({ kind: 'goto', to: { block: number(offset) } });
+    if (steps.length > 0 && leaders.has(offset) && seen.has(offset))
+      return finish({ kind: 'goto', to: { block: number(offset) } });
     if (!d || d.flow === 'system' || !seen.has(offset)) {
       // Past the page, past the limit and where nobody has been yet the dispatcher decides; what is no plain
       // instruction is interpreted.
-      if (d?.flow !== 'system') return finish({ kind: 'goto', to: { exit: pcPlus(0), rare: found.isUntouched(offset) } });
+      if (d?.flow !== 'system')
+        return finish({ kind: 'goto', to: { exit: pcPlus(0), rare: found.isUntouched(offset) } });
       // The counters are kept by the interpreter.
       if (d.row.extension === 'zicsr' && csrs.get(d.operands.k)?.counts) return finish({ kind: 'interpret' });
       return finish({ kind: 'system', step: { insn: build(d), decoded: d, offset, fp: d.row.fp } });
@@ -158,14 +160,16 @@ function makeBlock(
     const insn = build(d);
     steps.push({ insn, decoded: d, offset, fp: d.row.fp });
     const next = offset + d.length;
-    const edge = (to: number): Edge => (seen.has(to) ? { block: number(to) } : { exit: pcPlus(to - offset), rare: found.isUntouched(to) });
+    const edge = (to: number): Edge =>
+      seen.has(to) ? { block: number(to) } : { exit: pcPlus(to - offset), rare: found.isUntouched(to) };
     const { end } = insn;
     if (end.kind === 'branch') {
       const target = d.target as number;
       return finish({ kind: 'branch', condition: end.condition, taken: edge(offset + target), fall: edge(next) });
     }
     if (end.kind === 'jump') {
-      if (d.flow === 'call') return finish({ kind: 'call', target: end.target, next: edge(next), returns: pcPlus(d.length) });
+      if (d.flow === 'call')
+        return finish({ kind: 'call', target: end.target, next: edge(next), returns: pcPlus(d.length) });
       if (d.target !== undefined) return finish({ kind: 'goto', to: edge(offset + d.target) });
       return finish({ kind: d.flow === 'return' ? 'return' : 'jump', target: end.target });
     }

@@ -101,7 +101,8 @@ export class CodeCache {
     const host = this.hostOf(page);
     for (let n = 0; n < AHEAD && offset < 4096; n++) {
       const at = page + (offset >> 1) * OPERATION;
-      if (view.getUint16(at, true) !== Fixed.undecoded) break;
+      const now = view.getUint16(at, true);
+      if (now !== Fixed.undecoded && now !== Fixed.tail) break;
       const half = view.getUint16(host + offset, true);
       const length = Decoder.length(half);
       if (offset + length > 4096) {
@@ -149,6 +150,13 @@ export class CodeCache {
     view.setUint16(page + (SLOTS - 1) * OPERATION, Fixed.straddleKnown, true);
     this.handlers.flush();
     return true;
+  }
+
+  /** The instruction that reaches from `page` into `behind` may be compiled: a store over its end must be noticed. */
+  watchStraddling(page: number, behind: number): void {
+    const { view } = this.space;
+    if (view.getUint16(page + (SLOTS - 1) * OPERATION, true) !== Fixed.straddleKnown) return;
+    if (view.getUint16(behind, true) === Fixed.undecoded) view.setUint16(behind, Fixed.tail, true);
   }
 
   /** Marks a place as the entry of a compiled region. */

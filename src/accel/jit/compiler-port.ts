@@ -1,7 +1,9 @@
 /** The line to a compiler in another thread. Modules come back compiled. */
 import type { CompilerOptions, Job, RegionResult } from './compiler.ts';
 
-export type ToCompiler = { readonly kind: 'begin'; readonly options: CompilerOptions } | { readonly kind: 'jobs'; readonly jobs: readonly Job[] };
+export type ToCompiler =
+  | { readonly kind: 'begin'; readonly options: CompilerOptions }
+  | { readonly kind: 'jobs'; readonly jobs: readonly Job[] };
 
 export interface FromCompiler {
   readonly module: WebAssembly.Module | undefined;

@@ -127,7 +127,7 @@ export class RegionCompiler {
           const place = placeOf(at);
           if (!place) return false;
           const handler = view.getUint16(place.page + ((at & (PAGE - 1)) >> 1) * OPERATION, true);
-          return handler === Fixed.pageEnd || handler === Fixed.straddle || handler >= Fixed.first;
+          return handler === Fixed.pageEnd || handler === Fixed.straddleKnown || handler >= Fixed.first;
         },
       },
       offset,

@@ -29,7 +29,11 @@ export function changed(runtime: Runtime) {
     f.call(takeInterrupt);
     f.call(runtime.enterRegime);
     f.if(get('waiting'), () => {
-      f.if(f.call(wakes), () => put(f, 'waiting', 0), () => f.return(i32(1)));
+      f.if(
+        f.call(wakes),
+        () => put(f, 'waiting', 0),
+        () => f.return(i32(1)),
+      );
     });
     f.return(i32(0));
   });
@@ -196,71 +200,65 @@ export function emitRun(
   pushCell(e, CELL.interpret);
   e.op(op.I32_EQZ);
   e.if();
-  {
-    e.get(SLOT);
-    e.i32Const(HANDLER_LIMIT);
-    e.op(op.i32Compare.ge_u);
-    e.if();
-    e.get(PC);
-    e.i32Const(DEPTH);
-    e.get(SLOT);
-    e.i32Const(12);
-    e.op(op.i32Integer.shr_u);
-    e.callIndirect(regionType);
-    e.tee(PC);
-    e.op(op.I32_WRAP);
-    e.i32Const(1);
-    e.op(op.i32Integer.and);
-    e.if();
-    {
-      // Marked: the interpreter has to go on, or the world has changed.
-      e.get(PC);
-      e.i64Const(-2);
-      e.op(op.i64Integer.and);
-      e.set(PC);
-      storeCell(e, AT.pc, () => e.get(PC), op.I64_STORE);
-      pushCell(e, CELL.interpret);
-      e.brIf(top);
-      reasonChanged();
-      e.br(top);
-    }
-    e.end();
-    storeCell(e, AT.pc, () => e.get(PC), op.I64_STORE);
-    e.br(top);
-    e.end();
-    e.get(SLOT);
-    e.i32Const(HOT);
-    e.op(op.i32Compare.lt_u);
-    e.if();
-    e.get(ENTRY);
-    e.get(SLOT);
-    e.i32Const(1);
-    e.op(op.i32Integer.add);
-    e.tee(SLOT);
-    e.memory(op.I32_STORE, SIDE);
-    e.get(SLOT);
-    e.i32Const(HOT);
-    e.op(op.i32Compare.eq);
-    e.if();
-    e.i32Const(Reason.hot);
-    e.return();
-    e.end();
-    e.end();
-  }
+  e.get(SLOT);
+  e.i32Const(HANDLER_LIMIT);
+  e.op(op.i32Compare.ge_u);
+  e.if();
+  e.get(PC);
+  e.i32Const(DEPTH);
+  e.get(SLOT);
+  e.i32Const(12);
+  e.op(op.i32Integer.shr_u);
+  e.callIndirect(regionType);
+  e.tee(PC);
+  e.op(op.I32_WRAP);
+  e.i32Const(1);
+  e.op(op.i32Integer.and);
+  e.if();
+  // Marked: the interpreter has to go on, or the world has changed.
+  e.get(PC);
+  e.i64Const(-2);
+  e.op(op.i64Integer.and);
+  e.set(PC);
+  storeCell(e, AT.pc, () => e.get(PC), op.I64_STORE);
+  pushCell(e, CELL.interpret);
+  e.brIf(top);
+  reasonChanged();
+  e.br(top);
+  e.end();
+  storeCell(e, AT.pc, () => e.get(PC), op.I64_STORE);
+  e.br(top);
+  e.end();
+  e.get(SLOT);
+  e.i32Const(HOT);
+  e.op(op.i32Compare.lt_u);
+  e.if();
+  e.get(ENTRY);
+  e.get(SLOT);
+  e.i32Const(1);
+  e.op(op.i32Integer.add);
+  e.tee(SLOT);
+  e.memory(op.I32_STORE, SIDE);
+  e.get(SLOT);
+  e.i32Const(HOT);
+  e.op(op.i32Compare.eq);
+  e.if();
+  e.i32Const(Reason.hot);
+  e.return();
+  e.end();
+  e.end();
   e.else();
-  {
-    // Where a region begins, the operation's own handler stands in the cell.
-    storeCell(e, CELL.interpret, () => e.i32Const(0));
-    e.get(SLOT);
-    e.i32Const(HANDLER_LIMIT);
-    e.op(op.i32Compare.ge_u);
-    e.if();
-    e.get(SLOT);
-    e.i32Const(HANDLER_LIMIT - 1);
-    e.op(op.i32Integer.and);
-    e.set(R);
-    e.end();
-  }
+  // Where a region begins, the operation's own handler stands in the cell.
+  storeCell(e, CELL.interpret, () => e.i32Const(0));
+  e.get(SLOT);
+  e.i32Const(HANDLER_LIMIT);
+  e.op(op.i32Compare.ge_u);
+  e.if();
+  e.get(SLOT);
+  e.i32Const(HANDLER_LIMIT - 1);
+  e.op(op.i32Integer.and);
+  e.set(R);
+  e.end();
   e.end();
   storeCell(
     e,

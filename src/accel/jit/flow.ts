@@ -184,9 +184,17 @@ export function successors({ end }: Block): number[] {
 }
 
 /** `isLoop`: blocks that begin with a test of the budget, a way out. */
-export function analyse(blocks: readonly Block[], sequence: readonly number[], isLoop: readonly boolean[]): BlockFlow[] {
+export function analyse(
+  blocks: readonly Block[],
+  sequence: readonly number[],
+  isLoop: readonly boolean[],
+): BlockFlow[] {
   const locals = blocks.map(local);
-  const flows = blocks.map(() => ({ dirtyIn: new RegisterSet(), dirtyOut: new RegisterSet(), liveIn: new RegisterSet() }));
+  const flows = blocks.map(() => ({
+    dirtyIn: new RegisterSet(),
+    dirtyOut: new RegisterSet(),
+    liveIn: new RegisterSet(),
+  }));
   for (let again = true; again; ) {
     again = false;
     for (const n of sequence) {

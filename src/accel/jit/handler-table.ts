@@ -49,6 +49,7 @@ export class HandlerTable {
     });
     for (const [number, [name]] of FIXED.entries()) linker.table.set(number, fixed[name]);
     linker.table.set(Fixed.straddleKnown, fixed.straddleKnown);
+    linker.table.set(Fixed.tail, fixed.undecoded);
   }
 
   /** The handler's number. It stands in the table once `flush` has been called. */

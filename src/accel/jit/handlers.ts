@@ -45,7 +45,16 @@ export const Reason = {
 } as const;
 
 /** Handlers that belong to no row, by their fixed numbers in the table. */
-export const Fixed = { undecoded: 0, pageEnd: 1, straddle: 2, illegal: 3, straddleKnown: 4, first: 5 } as const;
+export const Fixed = {
+  undecoded: 0,
+  pageEnd: 1,
+  straddle: 2,
+  illegal: 3,
+  straddleKnown: 4,
+  /** As `undecoded`, and the second half of an instruction that a region holds: a store here must drop it. */
+  tail: 5,
+  first: 6,
+} as const;
 /** Numbers of handlers are below this; compiled regions come after. */
 export const HANDLER_LIMIT = 4096;
 /** Executions of a place before it is compiled. */

@@ -138,7 +138,13 @@ export class JitAccelerator implements Accelerator {
         return true;
       case Reason.illegal: {
         const word = this.wordAtPc(vcpu);
-        if (word !== undefined) this.call(trap.name, BigInt(Cause.illegalInstruction), BigInt(word >>> 0), BigInt.asIntN(64, hart.get64('pc')));
+        if (word !== undefined)
+          this.call(
+            trap.name,
+            BigInt(Cause.illegalInstruction),
+            BigInt(word >>> 0),
+            BigInt.asIntN(64, hart.get64('pc')),
+          );
         return true;
       }
       default:

@@ -98,8 +98,10 @@ export class Linker {
    */
   linkRuntime(
     roots: readonly Callable[],
-    extra: (calleeOf: (target: Callable) => number, builder: ModuleBuilder) => ReadonlyMap<string, Body & { type: Signature }> = () =>
-      new Map(),
+    extra: (
+      calleeOf: (target: Callable) => number,
+      builder: ModuleBuilder,
+    ) => ReadonlyMap<string, Body & { type: Signature }> = () => new Map(),
   ): WebAssembly.Exports {
     const builder = new ModuleBuilder();
     const all = [...this.reach(roots)];

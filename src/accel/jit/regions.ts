@@ -64,7 +64,17 @@ export class Regions {
       this.cache.cool(page, offset);
       return;
     }
-    const job: Job = { id: this.nextJob++, page, host: this.cache.hostOf(page), offset, regime, before: this.place(before), behind: this.place(behind) };
+    const job: Job = {
+      id: this.nextJob++,
+      page,
+      host: this.cache.hostOf(page),
+      offset,
+      regime,
+      before: this.place(before),
+      behind: this.place(behind),
+    };
+    if (before !== 0) this.cache.watchStraddling(before, page);
+    if (behind !== 0) this.cache.watchStraddling(page, behind);
     this.pending.set(job.id, job);
     this.places.add(place);
     if (this.port) {

@@ -174,9 +174,7 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
 
   /** Returns the place of a misaligned access to a page that the TLB knows. */
   const known = (f: Code, va: Value, size: Value, store: boolean): void => {
-    const entry = f.let(
-      add32(add32(cpu, cell(CELL.regimeTables)), and32(wrap(shrU(va, 8)), (DTLB_ENTRIES - 1) << 4)),
-    );
+    const entry = f.let(add32(add32(cpu, cell(CELL.regimeTables)), and32(wrap(shrU(va, 8)), (DTLB_ENTRIES - 1) << 4)));
     const table = dtlb(0, store);
     f.if(eq(load(op.I64_LOAD, entry, table), and(sub(add(va, extendU(size)), 1), -4096)), () =>
       f.return(add32(wrap(va), load(op.I32_LOAD, entry, table + 8))),
@@ -241,8 +239,7 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.return(f.call(slowLoad, va, align));
   });
 
-  const mapEntry = (pa: Value): Value =>
-    add32(shl32(wrap(shrU(sub(pa, ram.base), 12)), 4), layout.pageMap);
+  const mapEntry = (pa: Value): Value => add32(shl32(wrap(shrU(sub(pa, ram.base), 12)), 4), layout.pageMap);
   /** Whether any regime has decoded code of this page. */
   const hasCode = (entry: Value): Value =>
     or32(
@@ -425,7 +422,21 @@ export function runtime(ram: Ram, layout: JitLayout): Runtime {
     f.store(op.I32_STORE, cpu, mul32(get('regime'), 2 * DTLB_TABLE), CELL.regimeTables),
   );
 
-  return { slowLoad, slowStore, slowGroup, commitStore, flush, flushPage, fetchPage, fetchHalf, isPage, protectPage, dirtyFloat, enterRegime, fault };
+  return {
+    slowLoad,
+    slowStore,
+    slowGroup,
+    commitStore,
+    flush,
+    flushPage,
+    fetchPage,
+    fetchHalf,
+    isPage,
+    protectPage,
+    dirtyFloat,
+    enterRegime,
+    fault,
+  };
 }
 
 /** The entry of the instruction TLB for a virtual address, less `ITLB`. */

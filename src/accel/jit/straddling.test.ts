@@ -45,12 +45,7 @@ const STAY = op('jal', { d: 0, i: 0 });
 
 test('a loop over one runs without JavaScript, and goes on behind it', () => {
   const { vcpu, x, set, start, pc, looks } = hart({
-    0xffe: [
-      op('addi', { d: A0, a: A0, i: 3 }),
-      op('c.addi', { d: A1, i: -1 }),
-      op('bne', { a: A1, b: 0, i: -6 }),
-      STAY,
-    ],
+    4094: [op('addi', { d: A0, a: A0, i: 3 }), op('c.addi', { d: A1, i: -1 }), op('bne', { a: A1, b: 0, i: -6 }), STAY],
   });
   set(A1, 100);
   start(0xffe);
@@ -61,7 +56,7 @@ test('a loop over one runs without JavaScript, and goes on behind it', () => {
 
 test('a store into its second half is seen at once, and one into its first', () => {
   const { vcpu, x, set, start, looks } = hart({
-    0xffe: [
+    4094: [
       op('addi', { d: A0, a: A0, i: 1 }),
       op('sh', { a: A3, b: A2, i: 0 }),
       op('c.addi', { d: A1, i: -1 }),
@@ -87,10 +82,10 @@ test('a store into its second half is seen at once, and one into its first', () 
 
 test('jumps from one go where they should, and one that changes under it is another', () => {
   const { jit, vcpu, view, x, start, pc } = hart({
-    0xff0: [op('c.li', { d: T0, i: 7 })],
-    0xff2: [op('c.j', { i: 12 })],
-    0xffe: [op('jal', { d: RA, i: -14 })],
-    0x1002: [op('c.li', { d: T0, i: 9 }), STAY],
+    4080: [op('c.li', { d: T0, i: 7 })],
+    4082: [op('c.j', { i: 12 })],
+    4094: [op('jal', { d: RA, i: -14 })],
+    4098: [op('c.li', { d: T0, i: 9 }), STAY],
   });
   start(0xffe);
   vcpu.run(30);
@@ -106,9 +101,9 @@ test('jumps from one go where they should, and one that changes under it is anot
 
 test('its address is right in what it computes and in what it raises', () => {
   const { vcpu, x, set, start, pc } = hart({
-    0xffe: [op('auipc', { d: A0, i: 0x1000 }), STAY],
-    0x1ffe: [op('lw', { d: A0, a: S0, i: 0 }), STAY],
-    0x3000: [STAY],
+    4094: [op('auipc', { d: A0, i: 0x1000 }), STAY],
+    8190: [op('lw', { d: A0, a: S0, i: 0 }), STAY],
+    12288: [STAY],
   });
   vcpu.writeRegister('mtvec', BigInt(BASE + 0x3000));
   for (let n = 0; n < 3; n++) {
@@ -127,8 +122,8 @@ test('its address is right in what it computes and in what it raises', () => {
 
 test('when all code is dropped, what the instruction TLB knew of it goes too', () => {
   const { jit, vcpu, x, start } = hart({
-    0xffe: [op('addi', { d: A0, a: A0, i: 1 }), op('jal', { d: 0, i: 0x5000 - 0x1002 })],
-    0x5000: [op('c.addi', { d: A1, i: 1 }), op('jal', { d: 0, i: 0xffe - 0x5002 })],
+    4094: [op('addi', { d: A0, a: A0, i: 1 }), op('jal', { d: 0, i: 0x5000 - 0x1002 })],
+    20480: [op('c.addi', { d: A1, i: 1 }), op('jal', { d: 0, i: 0xffe - 0x5002 })],
   });
   start(0xffe);
   for (let n = 1; n <= 4; n++) {

@@ -74,7 +74,11 @@ function reversePostorder(successors: readonly (readonly number[])[]): number[] 
 }
 
 /** Immediate dominators. (Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm", 2001.) */
-function dominators(sequence: readonly number[], order: readonly number[], predecessors: readonly (readonly number[])[]): number[] {
+function dominators(
+  sequence: readonly number[],
+  order: readonly number[],
+  predecessors: readonly (readonly number[])[],
+): number[] {
   const idom: number[] = new Array(order.length).fill(-1);
   idom[sequence[0]] = sequence[0];
   const meet = (a: number, b: number): number => {

@@ -23,6 +23,7 @@ port.on('message', (first: ToCompiler) => {
     const { bytes, imports, regions } = compiler.compile(batch);
     const answer: FromCompiler = { module: bytes && new WebAssembly.Module(bytes), imports, regions };
     port.postMessage(answer);
-    for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port)) take(more.message as ToCompiler);
+    for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port))
+      take(more.message as ToCompiler);
   }
 });

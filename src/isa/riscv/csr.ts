@@ -131,8 +131,16 @@ const counterDenied = (n: number) => () => {
 csr(0xc00, 'cycle', { read: cycle, denied: counterDenied(0), counts: true });
 csr(0xc01, 'time', { read: time, denied: counterDenied(1) });
 csr(0xc02, 'instret', { read: instret, denied: counterDenied(2), counts: true });
-csr(0xb00, 'mcycle', { counts: true, read: cycle, write: (m, v) => put(m, 'mcycleOffset', sub(v, add(get('instret'), 1))) });
-csr(0xb02, 'minstret', { counts: true, read: instret, write: (m, v) => put(m, 'minstretOffset', sub(v, add(get('instret'), 1))) });
+csr(0xb00, 'mcycle', {
+  counts: true,
+  read: cycle,
+  write: (m, v) => put(m, 'mcycleOffset', sub(v, add(get('instret'), 1))),
+});
+csr(0xb02, 'minstret', {
+  counts: true,
+  read: instret,
+  write: (m, v) => put(m, 'minstretOffset', sub(v, add(get('instret'), 1))),
+});
 for (let n = 3; n < 32; n++) {
   csr(0xc00 + n, `hpmcounter${n}`, { read: () => i64(0), denied: counterDenied(n) });
   zero(0xb00 + n, `mhpmcounter${n}`);
@@ -147,8 +155,7 @@ zero(0xf13, 'mimpid');
 csr(0xf14, 'mhartid', { read: () => get('hartid') });
 zero(0xf15, 'mconfigptr');
 /** MXL = 64; I, M, A, F, D, C, S, U. */
-export const MISA =
-  (2n << 62n) | BigInt([...'IMAFDCSU'].reduce((bits, c) => bits | (1 << (c.charCodeAt(0) - 65)), 0));
+export const MISA = (2n << 62n) | BigInt([...'IMAFDCSU'].reduce((bits, c) => bits | (1 << (c.charCodeAt(0) - 65)), 0));
 csr(0x301, 'misa', { read: () => i64(MISA) });
 
 // Machine Trap Setup
@@ -318,7 +325,5 @@ csr(0x180, 'satp', {
       });
     });
   },
-  denied: () =>
-    select(eq32(get('priv'), PRIV_S), ne(and(get('mstatus'), 1 << Mstatus.TVM), 0), i32(0)),
+  denied: () => select(eq32(get('priv'), PRIV_S), ne(and(get('mstatus'), 1 << Mstatus.TVM), 0), i32(0)),
 });
-

@@ -59,7 +59,6 @@ export class RiscvInsn extends Insn {
   }
 }
 
-
 /** The fields of 32 bits. */
 export const FIELD_32: ReadonlySet<string> = new Set(
   Object.entries(HART.fields)
@@ -128,4 +127,3 @@ export function insn(
 export function extension(name: string, rows: readonly Instruction[]): readonly Instruction[] {
   return rows.map((row) => ({ ...row, extension: name }));
 }
-

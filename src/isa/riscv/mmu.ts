@@ -174,9 +174,7 @@ function make(ram: Ram): Mmu {
           ),
       );
       const readable = or(and(pte, R), and(shrU(and(pte, X), 2), and(shrU(mstatus, Mstatus.MXR - 1), R)));
-      const needed = f.let(
-        select(eq32(access, 2), and(pte, X), select(eqz32(access), readable, and(pte, W))),
-      );
+      const needed = f.let(select(eq32(access, 2), and(pte, X), select(eqz32(access), readable, and(pte, W))));
       f.if(eqz(needed), () => f.return(pageFault(access)));
       // Superpages are aligned; a NAPOT page is 16 small ones at the last level.
       const low = f.let(sub(shl(1, mul(extendU(level.value), 9)), 1));

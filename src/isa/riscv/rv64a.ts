@@ -64,14 +64,18 @@ const SC = (name: string, bits: string, w: Word): Instruction =>
   });
 
 const AMO = (name: string, funct5: string, f: (x: Value, y: Value) => Value, w: Word): Instruction =>
-  insn(`${name}.${w === 'i32' ? 'w' : 'd'}`, `${funct5}-- bbbbb aaaaa ${w === 'i32' ? '010' : '011'} ddddd 0101111`, (m, { a, b, d }) => {
-    const address = m.let(m.x(a));
-    aligned(m, address, w, Cause.storeMisaligned);
-    const old = m.loadForStore(w, address);
-    const operand = w === 'i32' ? m.let(sext32(m.x(b))) : m.x(b);
-    m.storeTo(w, address, f(old, operand));
-    m.setX(d, old);
-  });
+  insn(
+    `${name}.${w === 'i32' ? 'w' : 'd'}`,
+    `${funct5}-- bbbbb aaaaa ${w === 'i32' ? '010' : '011'} ddddd 0101111`,
+    (m, { a, b, d }) => {
+      const address = m.let(m.x(a));
+      aligned(m, address, w, Cause.storeMisaligned);
+      const old = m.loadForStore(w, address);
+      const operand = w === 'i32' ? m.let(sext32(m.x(b))) : m.x(b);
+      m.storeTo(w, address, f(old, operand));
+      m.setX(d, old);
+    },
+  );
 
 const pick =
   (better: (x: I64, y: I64) => Value) =>

@@ -56,26 +56,50 @@ const JUMP = (name: string, bits: string, link: boolean): Instruction =>
 const UNARY = (name: string, bits: string, f: (x: Value) => Value): Instruction =>
   insn(name, bits, (m, { d }) => m.setX(d, f(m.x(d))));
 
-const fld = (at: (m: Parameters<Instruction['semantics']>[0], a: Parameters<Instruction['semantics']>[1]) => I64): Instruction['semantics'] =>
-  (m, o) => m.setF(o.d, fromBitsF64(m.load('i64', add(at(m, o), o.i))));
-const fsd = (at: (m: Parameters<Instruction['semantics']>[0], a: Parameters<Instruction['semantics']>[1]) => I64): Instruction['semantics'] =>
-  (m, o) => m.storeTo('i64', add(at(m, o), o.i), bitsF64(m.f(o.b)));
+const fld =
+  (
+    at: (m: Parameters<Instruction['semantics']>[0], a: Parameters<Instruction['semantics']>[1]) => I64,
+  ): Instruction['semantics'] =>
+  (m, o) =>
+    m.setF(o.d, fromBitsF64(m.load('i64', add(at(m, o), o.i))));
+const fsd =
+  (
+    at: (m: Parameters<Instruction['semantics']>[0], a: Parameters<Instruction['semantics']>[1]) => I64,
+  ): Instruction['semantics'] =>
+  (m, o) =>
+    m.storeTo('i64', add(at(m, o), o.i), bitsF64(m.f(o.b)));
 
 export const rv64c: readonly Instruction[] = extension('c', [
   // Quadrant 0
-  insn('c.addi4spn', '000 u[5:4|9:6|2|3] ddd 00', (m, { d, i }) => m.setX(d, add(m.x(SP), i)), { where: ({ i }) => i !== 0 }),
-  insn('c.fld', '001 u[5:3] aaa u[7:6] ddd 00', fld((m, { a }) => m.x(a)), { fp: 'write' }),
+  insn('c.addi4spn', '000 u[5:4|9:6|2|3] ddd 00', (m, { d, i }) => m.setX(d, add(m.x(SP), i)), {
+    where: ({ i }) => i !== 0,
+  }),
+  insn(
+    'c.fld',
+    '001 u[5:3] aaa u[7:6] ddd 00',
+    fld((m, { a }) => m.x(a)),
+    { fp: 'write' },
+  ),
   LOAD('c.lw', '010 u[5:3] aaa u[2|6] ddd 00', 'i32'),
   LOAD('c.ld', '011 u[5:3] aaa u[7:6] ddd 00', 'i64'),
-  insn('c.fsd', '101 u[5:3] aaa u[7:6] bbb 00', fsd((m, { a }) => m.x(a)), { fp: 'read' }),
+  insn(
+    'c.fsd',
+    '101 u[5:3] aaa u[7:6] bbb 00',
+    fsd((m, { a }) => m.x(a)),
+    { fp: 'read' },
+  ),
   STORE('c.sw', '110 u[5:3] aaa u[2|6] bbb 00', 'i32'),
   STORE('c.sd', '111 u[5:3] aaa u[7:6] bbb 00', 'i64'),
   // Quadrant 1
   DI('c.addi', '000 [5] ddddd [4:0] 01', add),
   DI('c.addiw', '001 [5] ddddd [4:0] 01', word(add), ({ d }) => d !== 0),
   insn('c.li', '010 [5] ddddd [4:0] 01', (m, { d, i }) => m.setX(d, i)),
-  insn('c.addi16sp', '011 [9] 00010 [4|6|8:7|5] 01', (m, { i }) => m.setX(SP, add(m.x(SP), i)), { where: ({ i }) => i !== 0 }),
-  insn('c.lui', '011 [17] ddddd [16:12] 01', (m, { d, i }) => m.setX(d, i), { where: ({ d, i }) => d !== 2 && i !== 0 }),
+  insn('c.addi16sp', '011 [9] 00010 [4|6|8:7|5] 01', (m, { i }) => m.setX(SP, add(m.x(SP), i)), {
+    where: ({ i }) => i !== 0,
+  }),
+  insn('c.lui', '011 [17] ddddd [16:12] 01', (m, { d, i }) => m.setX(d, i), {
+    where: ({ d, i }) => d !== 2 && i !== 0,
+  }),
   DI('c.srli', '100 u[5] 00 ddd u[4:0] 01', shrU),
   DI('c.srai', '100 u[5] 01 ddd u[4:0] 01', shrS),
   DI('c.andi', '100 [5] 10 ddd [4:0] 01', and),
@@ -90,7 +114,12 @@ export const rv64c: readonly Instruction[] = extension('c', [
   insn('c.bnez', '111 [8|4:3] aaa [7:6|2:1|5] 01', (m, { a, i }) => m.branch(eqz32(eqz(m.x(a))), add(m.pc, i))),
   // Quadrant 2
   DI('c.slli', '000 u[5] ddddd u[4:0] 10', shl),
-  insn('c.fldsp', '001 u[5] ddddd u[4:3|8:6] 10', fld((m) => m.x(SP)), { fp: 'write' }),
+  insn(
+    'c.fldsp',
+    '001 u[5] ddddd u[4:3|8:6] 10',
+    fld((m) => m.x(SP)),
+    { fp: 'write' },
+  ),
   insn('c.lwsp', '010 u[5] ddddd u[4:2|7:6] 10', (m, { d, i }) => m.setX(d, m.load('i32', add(m.x(SP), i))), {
     where: ({ d }) => d !== 0,
   }),
@@ -102,7 +131,12 @@ export const rv64c: readonly Instruction[] = extension('c', [
   insn('c.ebreak', '100 1 00000 00000 10', (m) => m.raise(Cause.breakpoint, m.pc), { system: true }),
   JUMP('c.jalr', '100 1 aaaaa 00000 10', true),
   DB('c.add', '100 1 ddddd bbbbb 10', add, ({ b }) => b !== 0),
-  insn('c.fsdsp', '101 u[5:3|8:6] bbbbb 10', fsd((m) => m.x(SP)), { fp: 'read' }),
+  insn(
+    'c.fsdsp',
+    '101 u[5:3|8:6] bbbbb 10',
+    fsd((m) => m.x(SP)),
+    { fp: 'read' },
+  ),
   insn('c.swsp', '110 u[5:2|7:6] bbbbb 10', (m, { b, i }) => m.storeTo('i32', add(m.x(SP), i), m.x(b))),
   insn('c.sdsp', '111 u[5:3|8:6] bbbbb 10', (m, { b, i }) => m.storeTo('i64', add(m.x(SP), i), m.x(b))),
 ]);

@@ -55,7 +55,14 @@ const MH = (name: string, bits: string, signedA: boolean, signedB: boolean): Ins
   });
 
 /** Division of operands prepared by `ext`; `lowest` is the number whose division by -1 overflows. */
-const D = (name: string, bits: string, f: Binary, ext: (x: I64) => Value, lowest: bigint | undefined, byZero: 'ones' | 'x') =>
+const D = (
+  name: string,
+  bits: string,
+  f: Binary,
+  ext: (x: I64) => Value,
+  lowest: bigint | undefined,
+  byZero: 'ones' | 'x',
+) =>
   insn(name, bits, (m, { a, b, d }) => {
     const x = m.let(ext(m.x(a)));
     const y = m.let(ext(m.x(b)));

@@ -99,7 +99,15 @@ export const privileged: readonly Instruction[] = extension('s', [
     m.if(
       and32(eq32(priv, PRIV_S), m.get('sbi')),
       () => m.call(firmwareCall),
-      () => m.raise(select(eq32(priv, PRIV_U), i32(Cause.ecallU), select(eq32(priv, PRIV_S), i32(Cause.ecallS), i32(Cause.ecallM))), i64(0)),
+      () =>
+        m.raise(
+          select(
+            eq32(priv, PRIV_U),
+            i32(Cause.ecallU),
+            select(eq32(priv, PRIV_S), i32(Cause.ecallS), i32(Cause.ecallM)),
+          ),
+          i64(0),
+        ),
     );
     m.system();
   }),

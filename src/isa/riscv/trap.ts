@@ -170,4 +170,3 @@ export const takeInterrupt = define('take_interrupt', [], 'i32', (f) => {
 
 /** wakes(): i32 whether WFI ends: an interrupt is pending and enabled in mie, whatever mstatus says. */
 export const wakes = define('wakes', [], 'i32', (f) => f.return(ne(and(pendingBits(), get('mie')), 0)));
-
