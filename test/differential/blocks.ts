@@ -21,6 +21,10 @@ export interface Surroundings {
   readonly pages: readonly number[];
   /** M-mode whose data accesses are translated (MPRV). */
   readonly mprv: boolean;
+  /** Nothing that the specification leaves open, nor what QEMU 7.2 is known to do otherwise. */
+  readonly portable?: boolean;
+  /** Where nothing can be fetched, for portable programs: data that is executed would be instructions of QEMU's. */
+  readonly nowhere?: readonly bigint[];
   /** No traps are to be provoked, nor what another implementation may do otherwise. */
   readonly gentle?: boolean;
   /** Extensions and mnemonics that are not there. */
@@ -28,6 +32,21 @@ export interface Surroundings {
 }
 
 const decoder = new Decoder(rows);
+/** Counters count otherwise there, and these registers have bits that we have not, or the other way round. */
+const UNLIKE_QEMU: ReadonlySet<number> = new Set([
+  CSR.cycle,
+  CSR.time,
+  CSR.instret,
+  CSR.mcycle,
+  CSR.minstret,
+  CSR.misa,
+  CSR.menvcfg,
+  CSR.senvcfg,
+  CSR.pmpaddr0,
+  CSR.pmpcfg0,
+  CSR.mcounteren,
+  CSR.scounteren,
+]);
 const HOT_LOOP = [170, 420] as const;
 
 export class Blocks {
@@ -63,9 +82,22 @@ export class Blocks {
     this.a.word(make.compute(this.random, this.world.without));
   }
 
+  private access(base?: number, misaligned = 0.1): void {
+    const { portable, without } = this.world;
+    this.a.word(make.access(this.random, base, portable ? 0 : misaligned, without));
+  }
+
+  /** A store conditional without its load may fault or not. */
+  private atomic(): void {
+    let word = make.atomic(this.random);
+    while (this.world.portable && word >>> 28 === 1) word = make.atomic(this.random);
+    this.a.word(word);
+  }
+
   private dataAddress(): bigint {
     const { random } = this;
-    if (this.world.gentle) return random.pick(this.world.data) + BigInt(random.between(256, 400) * 8);
+    if (this.world.gentle || this.world.portable)
+      return random.pick(this.world.data) + BigInt(random.between(256, 400) * 8);
     const offset = random.weighted([
       [6, 2048],
       [2, random.below(512) * 8],
@@ -97,17 +129,18 @@ export class Blocks {
     ])();
   }
 
-  private straight(count: number, faults = 0.03): void {
+  private straight(count: number, misaligned = 0.03): void {
     const { random, a } = this;
+    const faults = this.world.portable ? 0 : misaligned;
     for (let n = 0; n < count; n++) {
       a.word(
         random.weighted<() => number>([
           [9, () => make.compute(random, this.world.without)],
           [4, () => make.float(random, this.world.without)],
           [7, () => make.access(random, undefined, faults, this.world.without)],
-          [1, () => make.atomic(random)],
         ])(),
       );
+      if (random.chance(0.05)) this.atomic();
       if (random.chance(0.08)) this.skip();
     }
   }
@@ -150,12 +183,16 @@ export class Blocks {
       a.to('jal', top, { d: 0 });
       a.place(out);
     } else a.to('bne', top, { a: OUTER, b: 0 });
-    if (this.world.gentle) a.li(PTR, this.dataAddress());
+    if (this.world.gentle || this.world.portable) a.li(PTR, this.dataAddress());
   }
 
   /** Moves a pointer, so that a loop walks through a page and beyond. */
   private advance(): void {
-    this.a.op('addi', { d: PTR, a: PTR, i: this.world.gentle ? 8 : this.random.pick([8, 16, 24, -8, 4, 1, 64]) });
+    this.a.op('addi', {
+      d: PTR,
+      a: PTR,
+      i: this.world.gentle || this.world.portable ? 8 : this.random.pick([8, 16, 24, -8, 4, 1, 64]),
+    });
   }
 
   private function(label: Label): void {
@@ -186,20 +223,24 @@ export class Blocks {
 
   private wildAccess(): void {
     const { a, random } = this;
-    a.li(PTR, random.pick(this.world.wild) + BigInt(random.pick([0, 0, 8, -8, 2040, 4094, random.below(4096)])));
+    const { portable } = this.world;
+    const offset = portable ? random.below(512) * 8 : random.pick([0, 0, 8, -8, 2040, 4094, random.below(4096)]);
+    a.li(PTR, random.pick(this.world.wild) + BigInt(offset));
     for (let n = random.between(1, 4); n > 0; n--) {
       const r = random.below(10);
-      if (r === 0) a.word(make.atomic(random));
-      else if (r === 1) a.word(make.cacheBlock(random));
-      else a.word(make.access(random, PTR));
-      if (random.chance(0.3)) a.word(make.compute(random));
+      if (r === 0) this.atomic();
+      else if (r === 1 && !portable) a.word(make.cacheBlock(random));
+      else this.access(PTR);
+      if (random.chance(0.3)) this.compute();
     }
     a.li(PTR, this.dataAddress());
   }
 
   private wildJump(): void {
     const { a, random } = this;
-    a.li(7, random.pick(this.world.wild) + BigInt(random.pick([0, 2, 4094, random.below(2048) * 2])));
+    // Data that is executed would be other instructions to QEMU.
+    const targets = this.world.nowhere ?? this.world.wild;
+    a.li(7, random.pick(targets) + BigInt(random.pick([0, 2, 4094, random.below(2048) * 2])));
     a.op('jalr', { d: RA, a: 7, i: 0 });
   }
 
@@ -214,14 +255,17 @@ export class Blocks {
 
   private csr(): void {
     const { a, random } = this;
-    const readable = Object.entries(CSR).map(([, number]) => number);
+    const { portable } = this.world;
+    const readable = Object.values(CSR).filter((number) => !portable || !UNLIKE_QEMU.has(number));
     const writable = [CSR.fflags, CSR.frm, CSR.fcsr, CSR.sscratch, CSR.sepc, CSR.scause, CSR.stval, CSR.scounteren];
     const machine = [CSR.mcounteren, CSR.mcycle, CSR.minstret, CSR.mepc, CSR.mcause, CSR.mtval, CSR.sip];
     for (let n = random.between(1, 5); n > 0; n--) {
       const d = random.pick([0, 5, 6, 7, 9, 10, 28]);
       if (random.chance(0.4)) a.csrr(d, random.pick(readable));
       else {
-        const k = random.pick(random.chance(0.7) ? writable : machine);
+        const k = random.pick(
+          (random.chance(0.7) ? writable : machine).filter((n) => !portable || !UNLIKE_QEMU.has(n)),
+        );
         const immediate = random.chance(0.4);
         const name = random.pick(['csrrw', 'csrrs', 'csrrc']) + (immediate ? 'i' : '');
         a.op(name, { d, k, a: random.below(32), z: random.below(32) });
@@ -234,6 +278,7 @@ export class Blocks {
   private environment(): void {
     const { a, random } = this;
     const z = { d: 30, a: 0, i: 0 };
+    const { portable } = this.world;
     random.weighted<() => void>([
       [
         2,
@@ -249,12 +294,12 @@ export class Blocks {
         () => {
           let word = make.anyWord(random);
           while (decoder.decode(word) !== undefined) word = make.anyWord(random);
-          a.word(word);
+          a.word(portable ? random.pick([0, 0xffffffff]) : word);
         },
       ],
       [1, () => a.op('fence.i')],
       [1, () => a.op('sfence.vma', { a: random.pick([0, 0, 9]), b: random.pick([0, 0, 10]) })],
-      [1, () => a.op('csrrs', { d: 9, k: random.u32() & 0xfff, a: 0 })],
+      [portable ? 0 : 1, () => a.op('csrrs', { d: 9, k: random.u32() & 0xfff, a: 0 })],
     ])();
   }
 
@@ -262,13 +307,13 @@ export class Blocks {
     const { a, random } = this;
     a.li(PTR, random.pick(this.world.data) + BigInt(random.below(500) * 8));
     const wide = random.chance(0.5);
-    const same = this.world.gentle || random.chance(0.9) ? wide : !wide;
+    const same = this.world.gentle || this.world.portable || random.chance(0.9) ? wide : !wide;
     a.word(make.atomic(random, rowOf(wide ? 'lr.d' : 'lr.w')));
     for (let n = random.below(3); n > 0; n--)
       if (random.chance(0.7)) this.compute();
-      else a.word(make.access(random, undefined, 0, this.world.without));
+      else this.access(undefined, 0);
     a.word(make.atomic(random, rowOf(same ? 'sc.d' : 'sc.w')));
-    if (!this.world.gentle && random.chance(0.3)) a.word(make.atomic(random, rowOf('sc.w')));
+    if (!this.world.gentle && !this.world.portable && random.chance(0.3)) a.word(make.atomic(random, rowOf('sc.w')));
   }
 
   /** Writes instructions over ones that stand ahead, or in a loop that runs over them. */
@@ -320,18 +365,20 @@ export class Blocks {
       // Without its fence, accelerators may differ and both be right.
       a.group(() => {
         a.li(PTR, at);
-        a.li(6, randomLeaf(random, world.pages, world.mode === 0));
+        a.li(6, randomLeaf(random, world.pages, world.mode === 0, world.portable));
         a.op('sd', { a: PTR, b: 6, i: 0 });
-        a.li(PTR, va + BigInt(random.pick([0, 8, 2048, 4088, 4095])));
+        a.li(PTR, va + BigInt(random.pick([0, 8, 2048, 4088, world.portable ? 64 : 4095])));
         if (random.chance(0.5)) a.op('sfence.vma', { a: PTR });
         else a.op('sfence.vma');
       });
-      for (let n = random.between(1, 4); n > 0; n--)
-        a.word(random.chance(0.85) ? make.access(random, PTR) : make.atomic(random));
+      for (let n = random.between(1, 4); n > 0; n--) {
+        if (random.chance(0.85)) this.access(PTR);
+        else this.atomic();
+      }
     };
     once();
     if (random.chance(0.5)) once();
-    if (random.chance(0.2)) {
+    if (!world.portable && random.chance(0.2)) {
       a.li(7, va + BigInt(random.below(2048) * 2));
       a.op('jalr', { d: RA, a: 7, i: 0 });
     }
@@ -341,7 +388,7 @@ export class Blocks {
   /** Turns bits of the status register that matter to what follows. */
   private status(): void {
     const { a, random, world } = this;
-    const bits = [1n << 18n, 1n << 19n, 3n << 13n, 1n << 13n, 1n << 1n, 1n << 5n, 1n << 8n];
+    const bits = [1n << 18n, 1n << 19n, 3n << 13n, (world.portable ? 3n : 1n) << 13n, 1n << 1n, 1n << 5n, 1n << 8n];
     if (world.mode === 3) {
       bits.push(1n << 20n, 1n << 21n, 1n << 22n, 1n << 7n);
       if (world.mprv) bits.push(1n << 17n, 1n << 11n, 3n << 11n, 1n << 11n, 3n << 11n, 1n << 18n, 1n << 19n);
@@ -350,7 +397,7 @@ export class Blocks {
     for (let n = random.between(1, 3); n > 0; n--) {
       a.li(9, random.pick(bits) | (random.chance(0.2) ? random.pick(bits) : 0n));
       a.word(encode(rowOf(random.pick(['csrrs', 'csrrc'])), { d: random.pick([0, 10]), k, a: 9 }));
-      for (let m = random.between(1, 3); m > 0; m--) a.word(make.access(random));
+      for (let m = random.between(1, 3); m > 0; m--) this.access();
     }
     if (random.chance(0.6)) {
       // Floating point on again.

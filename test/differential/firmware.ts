@@ -21,7 +21,7 @@ export const AREA = {
   data: RAM_BASE + 0x20000,
   tables: RAM_BASE + 0x60000,
   tablesEnd: RAM_BASE + 0xa0000,
-  /** The M-mode handler's: registers it saves, then the log. */
+  /** The M-mode handler's: registers it saves, all registers at the end (from byte 0x100 on), then the log. */
   save: RAM_BASE + 0xa0000,
   log: RAM_BASE + 0xa1000,
   logEnd: RAM_BASE + 0xb1000,
@@ -30,6 +30,9 @@ export const CODE_BYTES = 0x8000;
 export const DATA_BYTES = 0x20000;
 /** A device of 4 KiB that keeps what is written to it. */
 export const DEVICE = 0x1000_0000;
+
+/** SiFive's test finisher as on the virt board: writing 0x5555 ends the machine. */
+export const FINISHER = 0x10_0000;
 
 /** The register that says where to go on after getting lost. */
 export const RESUME = 22;
@@ -200,12 +203,43 @@ function trapHandler(a: Assembler, start: Start): void {
   a.csrw(CSR.mip, 0);
   a.to('jal', back, { d: 0 });
   a.place(done);
+  leaveRegisters(a, T6, T4);
   a.li(T4, 1n);
   a.op('sd', { a: T6, b: T4, i: DONE_AT });
   a.csrw(CSR.mie, 0);
+  a.li(T4, BigInt(FINISHER));
+  a.li(T3, 0x5555n);
+  a.op('sw', { a: T4, b: T3, i: 0 });
   const rest = a.label();
   a.op('wfi');
   a.to('jal', rest, { d: 0 });
+}
+
+/** Registers and CSRs into the save area, behind those that the handler itself uses. */
+function leaveRegisters(a: Assembler, save: number, temp: number): void {
+  for (let n = 1; n < 28; n++) a.op('sd', { a: save, b: n, i: 0x100 + n * 8 });
+  const csrs = [
+    CSR.mstatus,
+    CSR.fcsr,
+    CSR.sepc,
+    CSR.scause,
+    CSR.stval,
+    CSR.sscratch,
+    CSR.satp,
+    CSR.medeleg,
+    CSR.mie,
+    CSR.mip,
+  ];
+  a.csrr(temp, CSR.mstatus);
+  a.op('sd', { a: save, b: temp, i: 0x300 });
+  a.li(temp, 3n << 13n);
+  a.op('csrrs', { d: 0, k: CSR.mstatus, a: temp });
+  for (const [n, csr] of csrs.entries()) {
+    if (n === 0) continue;
+    a.csrr(temp, csr);
+    a.op('sd', { a: save, b: temp, i: 0x300 + n * 8 });
+  }
+  for (let n = 0; n < 32; n++) a.op('fsd', { a: save, b: n, i: 0x200 + n * 8 });
 }
 
 /** The S-mode handler, position independent. */

@@ -60,8 +60,9 @@ export class PageTables {
 
 export const leaf = (pa: number | bigint, flags: bigint): bigint => ((BigInt(pa) >> 12n) << 10n) | flags | PTE.V;
 
-/** An entry as a guest's mistake or cunning would leave it: mostly a leaf that works in part. */
-export function randomLeaf(random: Random, pages: readonly number[], user: boolean): bigint {
+/** An entry as a guest's mistake or cunning would leave it: mostly a leaf that works in part.
+ * `portable`: only what QEMU takes alike. */
+export function randomLeaf(random: Random, pages: readonly number[], user: boolean, portable = false): bigint {
   const { R, W, X, U, G, A, D, V } = PTE;
   const on = (bit: bigint, probability: number) => (random.chance(probability) ? bit : 0n);
   let entry = leaf(random.pick(pages), 0n);
@@ -78,12 +79,13 @@ export function randomLeaf(random: Random, pages: readonly number[], user: boole
   entry |= on(A, 0.75) | on(D, 0.6) | on(G, 0.2);
   entry |= on(U, user ? 0.85 : 0.2);
   if (random.chance(0.06)) entry &= ~V;
-  if (random.chance(0.06)) entry |= 1n << BigInt(random.between(54, 60)); // reserved
-  if (random.chance(0.08)) entry |= BigInt(random.below(4)) << 61n; // PBMT
+  // QEMU 7.2 takes reserved bits and the reserved PBMT.
+  if (!portable && random.chance(0.06)) entry |= 1n << BigInt(random.between(54, 60)); // reserved
+  if (random.chance(0.08)) entry |= BigInt(random.below(portable ? 3 : 4)) << 61n; // PBMT
   if (random.chance(0.1)) {
     entry |= 1n << 63n; // NAPOT of 64 KiB, sometimes with a wrong size
     if (random.chance(0.8)) entry = (entry & ~(15n << 10n)) | (8n << 10n);
   }
-  if (random.chance(0.03)) entry |= random.u64() & 0x3f_ffff_ffff_fc00n; // anywhere
+  if (!portable && random.chance(0.03)) entry |= random.u64() & 0x3f_ffff_ffff_fc00n; // anywhere
   return entry;
 }

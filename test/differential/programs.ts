@@ -37,6 +37,14 @@ const dataPages = Array.from({ length: DATA_BYTES / 4096 }, (_, n) => AREA.data 
 const codePages = Array.from({ length: CODE_BYTES / 4096 - 1 }, (_, n) => AREA.code + n * 4096);
 /** Nothing, a device, the last page of RAM, beyond it. */
 const ODD_PAGES = [0x1000, DEVICE, RAM_BASE + RAM_SIZE - 4096, RAM_BASE + RAM_SIZE];
+/** Neither we nor the virt board have anything there. */
+const NOWHERE = [0x800_0000n, 0x9000_0000n, 1n << 38n, 1n << 50n];
+const PORTABLE: Partial<Surroundings> = {
+  portable: true,
+  nowhere: NOWHERE,
+  wild: [...NOWHERE, ...dataPages.slice(12, 16).map(BigInt)],
+  without: new Set(['zfa', 'zicond', 'zcb', 'zicbo', 'ctzw']),
+};
 const WILD = [
   0n,
   0x1000n,
@@ -48,7 +56,12 @@ const WILD = [
   (1n << 64n) - 4096n,
 ];
 
-export function makeProgram(seed: number, blocks = 24): Program {
+/**
+ * `portable`: for QEMU's virt board as well, with nothing that QEMU 7.2 does otherwise: its PMP has a finer
+ * grain, A and D are always set by hardware, counters count otherwise, and there is no misaligned access
+ * across pages, whose tval it reports by another rule.
+ */
+export function makeProgram(seed: number, blocks = 24, portable = false): Program {
   const random = new Random(seed);
   const flavour = random.weighted<Flavour>([
     [5, 'machine'],
@@ -74,19 +87,21 @@ export function makeProgram(seed: number, blocks = 24): Program {
     entries: [],
     pages: [],
     mprv: false,
+    ...(portable ? PORTABLE : {}),
   };
   protection(random, csrs);
   if (mode !== 3 && random.chance(0.6)) csrs.push([CSR.medeleg, random.u64() & 0xa0fcn]);
   if (random.chance(0.15)) csrs.push([CSR.mie, random.u64() & 0xaaan]);
   if (mode !== 3 && random.chance(0.15)) csrs.push([CSR.mideleg, 0x222n]);
   csrs.push([CSR.mcounteren, random.u64() & 0xffn], [CSR.scounteren, random.u64() & 0xffn]);
-  csrs.push([CSR.menvcfg, (random.u64() & ((3n << 61n) | 0xf1n)) | (random.chance(0.6) ? 1n << 61n : 0n)]);
+  csrs.push([CSR.menvcfg, (random.u64() & ((3n << 61n) | 0xf1n)) | (portable || random.chance(0.6) ? 1n << 61n : 0n)]);
   csrs.push([CSR.senvcfg, random.u64() & 0xf1n]);
   if (paged) {
     const user = flavour === 'paged-user' || (flavour === 'mprv' && random.chance(0.5));
-    const space = addressSpace(random, ram, user);
+    const space = addressSpace(random, ram, user, portable);
     csrs.push([CSR.satp, space.satp]);
     world = { ...world, ...space.world, mprv: flavour === 'mprv' };
+    if (portable) world = { ...world, nowhere: world.mprv ? NOWHERE : [space.codeBase - 0x3000n] };
     if (!world.mprv) codeBase = space.codeBase;
     else world = { ...world, data: [...world.data, ...dataPages.slice(0, 4).map(BigInt)] };
   }
@@ -104,9 +119,9 @@ export function makeProgram(seed: number, blocks = 24): Program {
   a.op('ecall');
   a.to('jal', end, { d: 0 });
   // Code that is only ever reached by a wild jump.
-  while (a.at < HANDLER_AT - 2 && random.chance(0.995)) a.half(random.u32());
+  while (!portable && a.at < HANDLER_AT - 2 && random.chance(0.995)) a.half(random.u32());
   const code = a.finish();
-  if (code.length > HANDLER_AT) return makeProgram(seed, blocks - 4);
+  if (code.length > HANDLER_AT) return makeProgram(seed, blocks - 4, portable);
   ram.set(code, AREA.code - RAM_BASE);
   const handler = new Assembler(0n);
   supervisorHandler(handler);
@@ -137,14 +152,16 @@ function protection(random: Random, csrs: [number, bigint][]): void {
       csrs.push([CSR.pmpaddr0 + n, address]);
       // Locked entries hold for M-mode too.
       const lock = napot && random.chance(0.2) ? 0x80n : 0n;
-      low |= (mode | lock | (random.u64() & 7n)) << BigInt(8 * n);
+      // Writing without reading is reserved.
+      const access = random.pick([0n, 1n, 3n, 4n, 5n, 7n]);
+      low |= (mode | lock | access) << BigInt(8 * n);
     }
   }
   csrs.push([CSR.pmpcfg0, low]);
   csrs.push([CSR.pmpaddr0 + 15, (1n << 54n) - 1n], [CSR.pmpcfg0 + 2, 0x1fn << 56n]);
 }
 
-function addressSpace(random: Random, ram: Uint8Array, user: boolean) {
+function addressSpace(random: Random, ram: Uint8Array, user: boolean, portable: boolean) {
   const { R, W, X, U, G, A, D } = PTE;
   const levels = random.pick([3, 4, 5] as const);
   const tables = new PageTables(ram, RAM_BASE, AREA.tables, AREA.tablesEnd, levels);
@@ -160,14 +177,15 @@ function addressSpace(random: Random, ram: Uint8Array, user: boolean) {
   const data: bigint[] = [];
   const strange: bigint[] = [];
   const entries: { va: bigint; at: bigint }[] = [];
-  const pages = [...dataPages, ...dataPages, ...codePages.slice(3), ...ODD_PAGES];
+  const odd = portable ? [0x800_0000, 0x9000_0000] : [...codePages.slice(3), ...ODD_PAGES];
+  const pages = [...dataPages, ...dataPages, ...odd];
   for (const [n, page] of dataPages.entries()) {
     const va = at(0x20000 + n * 4096);
     if (n < 12) {
       tables.map(va, page, R | W | A | D | mine | (n % 3 === 0 ? global : 0n));
       data.push(va);
     } else {
-      const entry = tables.set(va, randomLeaf(random, random.chance(0.8) ? dataPages : pages, user));
+      const entry = tables.set(va, randomLeaf(random, random.chance(0.8) ? dataPages : pages, user, portable));
       strange.push(va);
       entries.push({ va, at: at(0x400000 + entry - AREA.tables) });
     }

@@ -19,7 +19,7 @@ import { changed, emitGoto, emitRun, REGION, RUN } from './dispatcher.ts';
 import type { CompilerPort } from './compiler-port.ts';
 import { HandlerTable } from './handler-table.ts';
 import { HANDLER, Reason } from './handlers.ts';
-import { CELL, dtlb, type JitLayout, jitLayout, REGIMES } from './layout.ts';
+import { CELL, DTLB_TABLE, dtlb, type JitLayout, jitLayout, REGIMES } from './layout.ts';
 import { Linker, PlainLowering } from './linker.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { Regions } from './regions.ts';
@@ -322,9 +322,12 @@ export class JitVcpu implements Vcpu {
     const { view } = this.jit.space;
     const { at } = this.hart;
     for (let regime = 0; regime < REGIMES; regime++) {
-      // Tag 0 is the page at address 0, which lies in the first entry.
-      view.setBigInt64(at + dtlb(regime, false), -1n, true);
-      view.setBigInt64(at + dtlb(regime, true), -1n, true);
+      // Tag 0 is the page at address 0, which lies in the first entry. A group of accesses that runs from the
+      // last page of the address space into it is looked for in the last entry.
+      for (const table of [dtlb(regime, false), dtlb(regime, true)]) {
+        view.setBigInt64(at + table, -1n, true);
+        view.setBigInt64(at + table + DTLB_TABLE - 16, -1n, true);
+      }
     }
     view.setBigInt64(at + CELL.largeLow, -1n, true);
     view.setBigInt64(at + CELL.largeHigh, 0n, true);
