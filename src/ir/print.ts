@@ -120,42 +120,55 @@ class Printer {
   private statement(s: Statement): void {
     switch (s.kind) {
       case 'set':
-        return this.line(`$${s.local}: ${this.locals[s.local] ?? s.value.type} = ${this.value(s.value)}`);
+        this.line(`$${s.local}: ${this.locals[s.local] ?? s.value.type} = ${this.value(s.value)}`);
+        return;
       case 'reg':
-        return this.line(`${this.nameOf(s.reg)} = ${this.value(s.value)}`);
+        this.line(`${this.nameOf(s.reg)} = ${this.value(s.value)}`);
+        return;
       case 'store':
-        return this.line(`${storeName(s.op)}[${this.place(s.address, s.offset)}] = ${this.value(s.value)}`);
+        this.line(`${storeName(s.op)}[${this.place(s.address, s.offset)}] = ${this.value(s.value)}`);
+        return;
       case 'if':
         this.nest(`if ${this.value(s.condition)}`, s.then, s.else.length > 0 ? '} else {' : '}');
         if (s.else.length === 0) return;
         this.indent += '  ';
         this.list(s.else);
         this.indent = this.indent.slice(2);
-        return this.line('}');
+        this.line('}');
+        return;
       case 'loop':
       case 'block':
-        return this.nest(`${s.kind} ${this.label(s.label)}`, s.body);
+        this.nest(`${s.kind} ${this.label(s.label)}`, s.body);
+        return;
       case 'br':
-        return this.line(`br ${this.label(s.label)}${s.condition ? ` if ${this.value(s.condition)}` : ''}`);
+        this.line(`br ${this.label(s.label)}${s.condition ? ` if ${this.value(s.condition)}` : ''}`);
+        return;
       case 'call': {
         const result = s.target.result ? `$${s.result}: ${s.target.result} = ` : '';
-        return this.line(`${result}call ${s.target.name}(${s.args.map((arg) => this.value(arg)).join(', ')})`);
+        this.line(`${result}call ${s.target.name}(${s.args.map((arg) => this.value(arg)).join(', ')})`);
+        return;
       }
       case 'return':
-        return this.line(s.value ? `return ${this.value(s.value)}` : 'return');
+        this.line(s.value ? `return ${this.value(s.value)}` : 'return');
+        return;
       case 'copy':
-        return this.line(`copy(${[s.to, s.from, s.length].map((v) => this.value(v)).join(', ')})`);
+        this.line(`copy(${[s.to, s.from, s.length].map((v) => this.value(v)).join(', ')})`);
+        return;
       case 'fill':
-        return this.line(`fill(${[s.to, s.byte, s.length].map((v) => this.value(v)).join(', ')})`);
+        this.line(`fill(${[s.to, s.byte, s.length].map((v) => this.value(v)).join(', ')})`);
+        return;
       case 'gload': {
         const how = s.intent === 'store' ? 'guest load for store' : 'guest load';
         const name = op.opInfo(s.op)?.name ?? '';
-        return this.line(`$${s.local}: ${this.locals[s.local] ?? '?'} = ${how} ${name}[${this.value(s.address)}]`);
+        this.line(`$${s.local}: ${this.locals[s.local] ?? '?'} = ${how} ${name}[${this.value(s.address)}]`);
+        return;
       }
       case 'gstore':
-        return this.line(`guest store ${storeName(s.op)}[${this.value(s.address)}] = ${this.value(s.value)}`);
+        this.line(`guest store ${storeName(s.op)}[${this.value(s.address)}] = ${this.value(s.value)}`);
+        return;
       case 'raise':
-        return this.line(`raise cause ${this.value(s.cause)}, tval ${this.value(s.tval)}`);
+        this.line(`raise cause ${this.value(s.cause)}, tval ${this.value(s.tval)}`);
+        return;
     }
   }
 }
