@@ -23,4 +23,6 @@ export interface AcceleratorOptions {
   readonly board: Board;
   /** A compiler in another thread for the JIT. */
   readonly compiler?: () => CompilerPort | undefined;
+  /** Runs `make`; WebAssembly modules made in it are optimised after few calls. */
+  readonly hot?: <T>(make: () => T) => T;
 }

@@ -12,6 +12,8 @@ export interface MachineHost {
   sleep(ms: number): Sleep;
   /** A compiler for the JIT in another thread, where the host has threads to spare. */
   compiler?(): CompilerPort | undefined;
+  /** Runs `make`, letting the WebAssembly modules that it makes be optimised after few calls: they are all hot. */
+  hot?<T>(make: () => T): T;
   /** Fills its argument (at most 64 KiB) with random bytes. */
   random(into: Uint8Array): void;
 }

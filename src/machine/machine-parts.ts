@@ -55,6 +55,7 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
     ramSize: config.memory,
     board: hooks,
     compiler: host.compiler && (() => host.compiler?.()),
+    hot: host.hot && ((make) => (host.hot ? host.hot(make) : make())),
   });
   const { vcpus } = accel;
   const harts = vcpus.map(({ hart }) => hart);

@@ -32,6 +32,8 @@ export interface JitOptions {
   readonly board: Board;
   /** A compiler in another thread; without it regions are compiled where they are needed. */
   readonly compiler?: () => CompilerPort | undefined;
+  /** Runs `make`; WebAssembly modules made in it are optimised after few calls. */
+  readonly hot?: <T>(make: () => T) => T;
 }
 
 /** Host functions take addresses as f64 and values by way of `scratch`. */
@@ -49,7 +51,7 @@ export class JitAccelerator implements Accelerator {
   private current: JitVcpu;
   private readonly mmu: { readonly translate: IrFunction; readonly dataPrivilege: IrFunction };
 
-  constructor({ harts, ramBase, ramSize, board, compiler }: JitOptions) {
+  constructor({ harts, ramBase, ramSize, board, compiler, hot = (make) => make() }: JitOptions) {
     this.layout = jitLayout(harts, ramSize);
     this.space = new Space(this.layout.end, ramBase, ramSize);
     this.ram = this.space.ramBytes();
@@ -68,7 +70,7 @@ export class JitAccelerator implements Accelerator {
       [tlbFlush.name, run.flush],
       [tlbFlushPage.name, run.flushPage],
     ]);
-    this.linker = new Linker(memory, only, host as never, aliases);
+    this.linker = new Linker(memory, only, host as never, aliases, hot);
     this.mmu = mmu(ram);
     const world = changed(run);
     const translateData = define('translate_data', ['i64'], 'i64', (f, va) =>

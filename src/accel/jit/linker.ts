@@ -51,6 +51,8 @@ export class Linker {
   /** The mutable global that holds the running hart's address, where there are several. */
   readonly cpu: WebAssembly.Global | undefined;
   private readonly memory: WebAssembly.Memory;
+  /** Makes modules whose functions are optimised soon: all but regions. */
+  private readonly hot: <T>(make: () => T) => T;
   private readonly pages: number;
   private readonly host: HostFunctions;
   /** IR functions that other names stand for: hooks of the ISA. */
@@ -65,7 +67,9 @@ export class Linker {
     cpuAddress: number | undefined,
     host: HostFunctions,
     aliases: ReadonlyMap<string, IrFunction>,
+    hot: <T>(make: () => T) => T,
   ) {
+    this.hot = hot;
     this.memory = memory;
     this.pages = memory.buffer.byteLength / 65536;
     this.cpuAddress = cpuAddress;
@@ -187,7 +191,10 @@ export class Linker {
 
   private instantiate(builder: ModuleBuilder, imports: WebAssembly.Imports): WebAssembly.Exports {
     const bytes = builder.finish({ initial: this.pages, maximum: this.pages }, this.cpu !== undefined);
-    return this.instance(new WebAssembly.Module(bytes), imports);
+    return this.instance(
+      this.hot(() => new WebAssembly.Module(bytes)),
+      imports,
+    );
   }
 
   private instance(module: WebAssembly.Module, imports: WebAssembly.Imports): WebAssembly.Exports {

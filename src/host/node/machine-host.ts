@@ -1,7 +1,7 @@
 /** Time, sleep and random numbers as a machine's run loop asks for them. */
 import { randomFillSync } from 'node:crypto';
 import type { CompilerPort } from '../../accel/jit/compiler-port.ts';
-import { openCompiler } from './jit-compiler.ts';
+import { hot, openCompiler } from './jit-compiler.ts';
 
 export class NodeMachineHost {
   now(): number {
@@ -32,6 +32,10 @@ export class NodeMachineHost {
 
   compiler(): CompilerPort | undefined {
     return openCompiler();
+  }
+
+  hot<T>(make: () => T): T {
+    return hot(make);
   }
 
   random(into: Uint8Array): void {
