@@ -97,6 +97,11 @@ export function emitGoto(lowering: Lowering, regionType: number): Body {
   e.i32Const(0);
   e.op(op.i32Compare.le_s);
   e.op(op.i32Integer.or);
+  // The host's stack is bounded, a guest's recursion is not.
+  e.get(DEPTH_LEFT);
+  e.i32Const(0);
+  e.op(op.i32Compare.le_s);
+  e.op(op.i32Integer.or);
   e.if(true);
   e.get(PC);
   e.return();

@@ -58,7 +58,7 @@ export const Fixed = {
 /** Numbers of handlers are below this; compiled regions come after. */
 export const HANDLER_LIMIT = 4096;
 /** Executions of a place before it is compiled. */
-export const HOT = 500;
+export const HOT = 1000;
 
 const IP = 0;
 const N = 1;
