@@ -7,7 +7,7 @@ import { runSeed } from './random.ts';
 import { explain } from './shrink.ts';
 
 /** Instructions of one program, and CPU time of all of them in milliseconds. */
-const LIMIT = 8000;
+const LIMIT = 6000;
 const TIME = Number(process.env.TRAPFRAME_DIFFERENTIAL_MS ?? 10_000);
 
 /** Seeds that found something once, or that reach what is reached rarely. */

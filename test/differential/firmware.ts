@@ -218,18 +218,7 @@ function trapHandler(a: Assembler, start: Start): void {
 /** Registers and CSRs into the save area, behind those that the handler itself uses. */
 function leaveRegisters(a: Assembler, save: number, temp: number): void {
   for (let n = 1; n < 28; n++) a.op('sd', { a: save, b: n, i: 0x100 + n * 8 });
-  const csrs = [
-    CSR.mstatus,
-    CSR.fcsr,
-    CSR.sepc,
-    CSR.scause,
-    CSR.stval,
-    CSR.sscratch,
-    CSR.satp,
-    CSR.medeleg,
-    CSR.mie,
-    CSR.mip,
-  ];
+  const csrs = [CSR.mstatus, CSR.fcsr, CSR.sepc, CSR.scause, CSR.stval, CSR.sscratch, CSR.satp, CSR.medeleg, CSR.mie];
   a.csrr(temp, CSR.mstatus);
   a.op('sd', { a: save, b: temp, i: 0x300 });
   a.li(temp, 3n << 13n);

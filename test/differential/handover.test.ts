@@ -11,7 +11,7 @@ import { makeProgram } from './programs.ts';
 import { Random, runSeed } from './random.ts';
 
 const LIMIT = 6000;
-const PROGRAMS = Number(process.env.TRAPFRAME_COUNT ?? 12);
+const PROGRAMS = Number(process.env.TRAPFRAME_COUNT ?? 6);
 
 /** Lines that differ after each hand-over; none where all is well. */
 function handOver(seed: number): string[] {

@@ -79,12 +79,12 @@ export function randomLeaf(random: Random, pages: readonly number[], user: boole
   entry |= on(A, 0.75) | on(D, 0.6) | on(G, 0.2);
   entry |= on(U, user ? 0.85 : 0.2);
   if (random.chance(0.06)) entry &= ~V;
-  // QEMU 7.2 takes reserved bits and the reserved PBMT.
+  // QEMU 7.2 takes reserved bits and the reserved PBMT, and sets A and D before it looks at the size of NAPOT.
   if (!portable && random.chance(0.06)) entry |= 1n << BigInt(random.between(54, 60)); // reserved
   if (random.chance(0.08)) entry |= BigInt(random.below(portable ? 3 : 4)) << 61n; // PBMT
   if (random.chance(0.1)) {
     entry |= 1n << 63n; // NAPOT of 64 KiB, sometimes with a wrong size
-    if (random.chance(0.8)) entry = (entry & ~(15n << 10n)) | (8n << 10n);
+    if (portable || random.chance(0.8)) entry = (entry & ~(15n << 10n)) | (8n << 10n);
   }
   if (!portable && random.chance(0.03)) entry |= random.u64() & 0x3f_ffff_ffff_fc00n; // anywhere
   return entry;

@@ -58,8 +58,9 @@ const WILD = [
 
 /**
  * `portable`: for QEMU's virt board as well, with nothing that QEMU 7.2 does otherwise: its PMP has a finer
- * grain, A and D are always set by hardware, counters count otherwise, and there is no misaligned access
- * across pages, whose tval it reports by another rule.
+ * grain, A and D are always set by hardware, PBMT is always enabled, counters count otherwise, atomic operations
+ * fault as loads, its timer interrupt is pending from reset, and there is no misaligned access across
+ * pages, whose tval it reports by another rule. No MPRV: traps and mret change MPP, and QEMU's TLB does not notice.
  */
 export function makeProgram(seed: number, blocks = 24, portable = false): Program {
   const random = new Random(seed);
@@ -69,7 +70,7 @@ export function makeProgram(seed: number, blocks = 24, portable = false): Progra
     [1, 'user'],
     [4, 'paged-supervisor'],
     [3, 'paged-user'],
-    [3, 'mprv'],
+    [portable ? 0 : 3, 'mprv'],
   ]);
   const ram = new Uint8Array(RAM_SIZE);
   const view = new DataView(ram.buffer);
@@ -90,11 +91,14 @@ export function makeProgram(seed: number, blocks = 24, portable = false): Progra
     ...(portable ? PORTABLE : {}),
   };
   protection(random, csrs);
-  if (mode !== 3 && random.chance(0.6)) csrs.push([CSR.medeleg, random.u64() & 0xa0fcn]);
-  if (random.chance(0.15)) csrs.push([CSR.mie, random.u64() & 0xaaan]);
+  if (mode !== 3 && random.chance(0.6)) csrs.push([CSR.medeleg, random.u64() & (portable ? 0xa0f4n : 0xa0fcn)]);
+  if (random.chance(0.15)) csrs.push([CSR.mie, random.u64() & (portable ? 0xa2an : 0xaaan)]);
   if (mode !== 3 && random.chance(0.15)) csrs.push([CSR.mideleg, 0x222n]);
   csrs.push([CSR.mcounteren, random.u64() & 0xffn], [CSR.scounteren, random.u64() & 0xffn]);
-  csrs.push([CSR.menvcfg, (random.u64() & ((3n << 61n) | 0xf1n)) | (portable || random.chance(0.6) ? 1n << 61n : 0n)]);
+  csrs.push([
+    CSR.menvcfg,
+    (random.u64() & ((3n << 61n) | 0xf1n)) | (portable ? 3n << 61n : random.chance(0.6) ? 1n << 61n : 0n),
+  ]);
   csrs.push([CSR.senvcfg, random.u64() & 0xf1n]);
   if (paged) {
     const user = flavour === 'paged-user' || (flavour === 'mprv' && random.chance(0.5));

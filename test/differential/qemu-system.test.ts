@@ -21,7 +21,7 @@ import { runSeed } from './random.ts';
 import { listing } from './shrink.ts';
 
 const QEMU = 'qemu-system-riscv64';
-const COUNT = Number(process.env.TRAPFRAME_COUNT ?? 16);
+const COUNT = Number(process.env.TRAPFRAME_COUNT ?? 12);
 const REFERENCE_EVERY = 8;
 const QEMU_RAM = 128 << 20;
 const CPU = 'rv64,h=false,svnapot=true,svpbmt=true,svinval=true,zbkb=true,zbkx=true,zknh=true';
@@ -75,6 +75,8 @@ function compare(ours: Uint8Array, theirs: Uint8Array): string[] {
   const lines: string[] = [];
   const look = (from: number, to: number) => {
     for (let at = from; at < to && lines.length < 12; at += 8) {
+      // Of a breakpoint's tval the specification leaves open whether it is the address or 0.
+      if (at > LOG && (at & 24) === 8 && a.getBigUint64(at - 8, true) === 3n) continue;
       const [x, y] = [a.getBigUint64(at, true), b.getBigUint64(at, true)];
       if (x !== y) lines.push(`${place(at)}: ours ${hex(x)}, QEMU ${hex(y)}`);
     }

@@ -21,7 +21,7 @@ import { bareRam, makeUserProgram, STOP, USER, type UserProgram } from './user-p
 const QEMU = 'qemu-riscv64';
 /** What its rv64 has but does not switch on by itself. */
 const CPU = 'rv64,zbkb=on,zbkx=on,zknh=on';
-const COUNT = Number(process.env.TRAPFRAME_COUNT ?? 60);
+const COUNT = Number(process.env.TRAPFRAME_COUNT ?? 40);
 /** The reference is slow; it runs one program in so many. */
 const REFERENCE_EVERY = 12;
 
