@@ -18,11 +18,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
  * compiled where they are made (the JIT makes them in a thread of its own) and
  * not at their first call; calls are not watched for inlining.
  */
-const V8_FLAGS = [
-  '--no-wasm-lazy-compilation',
-  '--no-wasm-inlining',
-  '--no-wasm-inlining-call-indirect',
-];
+const V8_FLAGS = ['--no-wasm-lazy-compilation', '--no-wasm-inlining', '--no-wasm-inlining-call-indirect'];
 for (const flag of V8_FLAGS) v8.setFlagsFromString(flag);
 
 const OLDEST = 24;

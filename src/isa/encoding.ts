@@ -32,7 +32,13 @@ export interface Encoding {
 }
 
 export function encoding(text: string): Encoding {
-  const parts: { readonly width: number; readonly fixed?: string; readonly letter?: string; readonly immediate?: [number, number][]; readonly signed?: boolean }[] = [];
+  const parts: {
+    readonly width: number;
+    readonly fixed?: string;
+    readonly letter?: string;
+    readonly immediate?: [number, number][];
+    readonly signed?: boolean;
+  }[] = [];
   for (const token of text.split(' ')) {
     const immediate = /^(u?)\[([\d:|]+)\]$/.exec(token);
     if (immediate) {

@@ -158,6 +158,8 @@ export class JitAccelerator implements Accelerator {
   private request({ hart }: JitVcpu, pa: number): void {
     const pc = hart.get64('pc');
     const regime = hart.get32('regime');
+    // First, as it may drop all code: no neighbour is known then.
+    this.cache.page(pa - (pa % 4096), regime);
     const neighbour = (distance: bigint): number => {
       const va = BigInt.asIntN(64, pc + distance);
       const at = this.call(this.mmu.translate.name, va, Access.fetch, hart.get32('priv')) as bigint;

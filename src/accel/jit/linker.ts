@@ -5,6 +5,7 @@
 import { type Callable, IrFunction, isImport } from '../../ir/code.ts';
 import { calleesOf } from './callees.ts';
 import { emitFunction, type Emitter, type Lowering } from './emit.ts';
+import { emitFused, FUSED, hasFusedMultiplyAdd } from './fused.ts';
 import { type Body, ModuleBuilder, type Signature } from './module.ts';
 
 type HostFunctions = Readonly<Record<string, (...args: never[]) => number | undefined>>;
@@ -127,7 +128,13 @@ export class Linker {
       return found;
     };
     const lowering = new PlainLowering(this.cpuAddress, calleeOf);
-    for (const target of functions) builder.define(calleeOf(target), emitFunction(lowering, target, target.body));
+    for (const target of functions) {
+      const fused = target.name === FUSED && hasFusedMultiplyAdd();
+      builder.define(
+        calleeOf(target),
+        fused ? emitFused(lowering, target) : emitFunction(lowering, target, target.body),
+      );
+    }
     for (const [name, body] of extra(calleeOf, builder)) {
       const at = builder.declare(name, body.type);
       builder.define(at, body);
