@@ -13,7 +13,8 @@ import { calleesOf } from './callees.ts';
 import { OPERATION } from './layout.ts';
 import { type MemoryImport, ModuleBuilder } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
-import { type Neighbour, plan, RegionEmitter, type RegionPlan } from './region.ts';
+import { RegionEmitter } from './region.ts';
+import { type Neighbour, plan, type RegionPlan } from './region-plan.ts';
 
 const PAGE = 4096;
 

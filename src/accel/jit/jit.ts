@@ -133,8 +133,7 @@ export class JitAccelerator implements Accelerator {
         return true;
       }
       case Reason.device:
-        this.single(vcpu);
-        return true;
+        return this.single(vcpu);
       case Reason.straddle:
         this.straddling(vcpu);
         return true;
@@ -220,8 +219,8 @@ export class JitAccelerator implements Accelerator {
     this.single(vcpu);
   }
 
-  /** Executes one instruction that no decoded page holds. */
-  private single(vcpu: JitVcpu): void {
+  /** Executes one instruction that no decoded page holds; false when the hart now sleeps. */
+  private single(vcpu: JitVcpu): boolean {
     const { hart } = vcpu;
     const word = this.wordAtPc(vcpu);
     if (word !== undefined) {
@@ -237,7 +236,8 @@ export class JitAccelerator implements Accelerator {
       if (reason === Reason.illegal)
         this.call(trap.name, BigInt(Cause.illegalInstruction), BigInt(word >>> 0), BigInt.asIntN(64, pc));
     }
-    this.call('enter_regime');
+    // It may have been any instruction: interrupts and sleep are looked at each time.
+    return this.call('changed') === 0;
   }
 
   private mmioRead(pa: number, size: number): number {

@@ -10,67 +10,23 @@
 import { type Callable, type GuestLoad, type GuestStore, Label, type Statement } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import type { Type } from '../../ir/op.ts';
-import { apply, pcPlus, type Value } from '../../ir/value.ts';
-import { F, X } from '../../isa/riscv/insn.ts';
+import { apply, type Value } from '../../ir/value.ts';
 import { AT } from '../../isa/riscv/state.ts';
-import { pushCell, pushHostAddress, pushTlbEntry, storeCell } from './access.ts';
+import { pushCell, pushHostAddress, storeCell } from './access.ts';
 import type { Block, Edge, Step } from './cfg.ts';
 import { REGION } from './dispatcher.ts';
 import { Emitter, type Lowering } from './emit.ts';
-import { analyse, type BlockFlow, RegisterSet, successors } from './flow.ts';
-import { findGroups, type Group, type Member } from './groups.ts';
-import { CELL, dtlb } from './layout.ts';
+import { RegisterSet } from './flow.ts';
+import { GroupPlaces } from './group-places.ts';
+import { findGroups, type Member } from './groups.ts';
+import { CELL } from './layout.ts';
 import type { Body } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
-import { type Shape, shape } from './structure.ts';
+import { countPlaces, isRare, type Neighbour, type RegionPlan, rareEdges, WayOut } from './region-plan.ts';
+import { RegisterLocals } from './register-locals.ts';
 
 const PC = 0;
 const DEPTH_LEFT = 1;
-
-export interface RegionPlan {
-  readonly blocks: readonly Block[];
-  readonly shape: Shape;
-  readonly flows: readonly BlockFlow[];
-}
-
-/** Cuts irreducible edges and works out control and data flow. */
-export function plan(blocks: Block[]): RegionPlan {
-  for (;;) {
-    const form = shape(blocks.map(successors));
-    let cut = false;
-    blocks = blocks.map((block, n) => {
-      if (form.order[n] < 0) return block;
-      const edge = (e: Edge): Edge => {
-        if (!('block' in e) || !form.irreducible(n, e.block)) return e;
-        cut = true;
-        return { exit: pcPlus(blocks[e.block].offset - block.endOffset), rare: false };
-      };
-      const { end } = block;
-      if (end.kind === 'goto') return { ...block, end: { ...end, to: edge(end.to) } };
-      if (end.kind === 'branch') return { ...block, end: { ...end, taken: edge(end.taken), fall: edge(end.fall) } };
-      if (end.kind === 'call' || end.kind === 'check') return { ...block, end: { ...end, next: edge(end.next) } };
-      return block;
-    });
-    if (!cut) return { blocks, shape: form, flows: analyse(blocks, form.sequence, form.isLoop) };
-  }
-}
-
-/** How a rare way out leaves: the distance of the pc from the entry in the low 16 bits, and flags. */
-const WayOut = {
-  /** Bit 0 of the pc: see `returnMarked`. */
-  marked: 1,
-  interpret: 1 << 16,
-  /** From here on: instructions of the block that were counted and not done. */
-  undoneShift: 17,
-} as const;
-
-/** A page beside the entry's that the region reaches into. */
-export interface Neighbour {
-  /** Bytes from the entry's page: -4096 or 4096. */
-  readonly distance: number;
-  /** Its decoded page. */
-  readonly page: number;
-}
 
 export class RegionEmitter implements Lowering {
   readonly cpuAddress: number | undefined;
@@ -79,7 +35,7 @@ export class RegionEmitter implements Lowering {
   private readonly neighbours: readonly Neighbour[];
   private readonly calleeOf: (target: Callable) => number;
   private readonly e: Emitter;
-  private readonly registers = new Map<number, number>();
+  private readonly registers: RegisterLocals;
   private readonly labels: Label[];
   private readonly loops: Label[];
   private readonly pools: Record<Type, number[]> = { i32: [], i64: [], f32: [], f64: [] };
@@ -100,9 +56,7 @@ export class RegionEmitter implements Lowering {
   /** Writing a system instruction: registers are stored, exceptions are taken here. */
   private inSystem = false;
   private groups: ReadonlyMap<Statement, Member> = new Map();
-  /** The local that holds the place of each open group's first byte. */
-  private readonly groupLocals = new Map<Group, number>();
-  private readonly freeGroupLocals: number[] = [];
+  private readonly places: GroupPlaces;
 
   constructor(
     plan: RegionPlan,
@@ -117,6 +71,7 @@ export class RegionEmitter implements Lowering {
     this.cpuAddress = cpuAddress;
     this.calleeOf = calleeOf;
     this.e = new Emitter(this, REGION.params, 2);
+    this.registers = new RegisterLocals(this.e);
     this.labels = plan.blocks.map(() => new Label());
     this.loops = plan.blocks.map(() => new Label());
     this.budget = this.e.newLocal('i32');
@@ -124,6 +79,7 @@ export class RegionEmitter implements Lowering {
     this.entry = this.e.newLocal('i32');
     this.host = this.e.newLocal('i32');
     this.va = this.e.newLocal('i64');
+    this.places = new GroupPlaces(this.e, regime, this.va, this.entry);
   }
 
   /** The function's body. */
@@ -239,7 +195,7 @@ export class RegionEmitter implements Lowering {
       for (let n = places - 1; n >= 0; n--) {
         e.end();
         const before = n > 0 ? this.sites[n - 1].dirty : new RegisterSet();
-        for (const reg of this.sites[n].dirty.without(before)) this.store(reg);
+        for (const reg of this.sites[n].dirty.without(before)) this.registers.store(reg);
       }
       e.br(this.out);
       e.end();
@@ -309,8 +265,7 @@ export class RegionEmitter implements Lowering {
       e.places = this.placesFor(step);
       e.statements(step.insn.statements);
     });
-    this.freeGroupLocals.push(...this.groupLocals.values());
-    this.groupLocals.clear();
+    this.places.close();
   }
 
   /** The wasm locals of an instruction's own locals. */
@@ -407,7 +362,7 @@ export class RegionEmitter implements Lowering {
     e.places = this.placesFor(step);
     e.statements(step.insn.statements);
     this.inSystem = false;
-    for (const reg of this.dirty) this.store(reg);
+    for (const reg of this.dirty) this.registers.store(reg);
     const { end } = step.insn;
     e.value(end.kind === 'system' ? end.target : step.insn.nextPc);
     this.returnMarked();
@@ -443,38 +398,15 @@ export class RegionEmitter implements Lowering {
 
   // Registers.
 
-  private registerLocal(reg: number): number {
-    let index = this.registers.get(reg);
-    if (index === undefined) {
-      index = this.e.newLocal(reg < 32 ? 'i64' : 'f64');
-      this.registers.set(reg, index);
-    }
-    return index;
-  }
-
   private loadState(set: RegisterSet): void {
     const { e } = this;
     pushCell(e, CELL.budget);
     e.set(this.budget);
-    for (const reg of set) {
-      const file = reg < 32 ? X : F;
-      pushCell(e, file.offset + (reg - file.first) * 8, reg < 32 ? op.I64_LOAD : op.F64_LOAD);
-      e.set(this.registerLocal(reg));
-    }
-  }
-
-  private store(reg: number): void {
-    const file = reg < 32 ? X : F;
-    storeCell(
-      this.e,
-      file.offset + (reg - file.first) * 8,
-      () => this.e.get(this.registerLocal(reg)),
-      reg < 32 ? op.I64_STORE : op.F64_STORE,
-    );
+    for (const reg of set) this.registers.load(reg);
   }
 
   private spill(set: RegisterSet): void {
-    for (const reg of set) this.store(reg);
+    for (const reg of set) this.registers.store(reg);
     storeCell(this.e, CELL.budget, () => this.e.get(this.budget));
   }
 
@@ -520,8 +452,8 @@ export class RegionEmitter implements Lowering {
       return 0;
     }
     const { group, offset, first } = member;
-    const local = this.groupLocal(group);
-    if (first) this.openGroup(group, local);
+    const local = this.places.local(group);
+    if (first) this.places.open(group, local);
     const distance = offset - group.low;
     e.get(local);
     e.op(op.I32_EQZ);
@@ -537,53 +469,6 @@ export class RegionEmitter implements Lowering {
     return distance;
   }
 
-  private groupLocal(group: Group): number {
-    let local = this.groupLocals.get(group);
-    if (local === undefined) {
-      local = this.freeGroupLocals.pop() ?? this.e.newLocal('i32');
-      this.groupLocals.set(group, local);
-    }
-    return local;
-  }
-
-  /** Looks once for all of a group: its local gets the place of its first byte, or 0. */
-  private openGroup({ reg, low, high, align, stores }: Group, local: number): void {
-    const { e } = this;
-    const table = dtlb(this.regime, stores) + (this.cpuAddress ?? 0);
-    this.reg(e, reg);
-    if (low !== 0) {
-      e.i64Const(low);
-      e.op(op.i64Integer.add);
-    }
-    e.tee(this.va);
-    pushTlbEntry(e);
-    e.tee(this.entry);
-    e.memory(op.I64_LOAD, table);
-    // The last aligned piece: in the same page as the first byte, and aligned as it is.
-    const last = Math.ceil((high - low) / align) * align - align;
-    e.get(this.va);
-    if (last !== 0) {
-      e.i64Const(last);
-      e.op(op.i64Integer.add);
-    }
-    e.i64Const(-4096 + align - 1);
-    e.op(op.i64Integer.and);
-    e.op(op.i64Compare.eq);
-    e.if(false, 'i32');
-    e.get(this.va);
-    e.op(op.I32_WRAP);
-    e.get(this.entry);
-    e.memory(op.I32_LOAD, table + 8);
-    e.op(op.i32Integer.add);
-    e.else();
-    // Not seen yet, perhaps: `slow_group` fills the TLB and gives the place when one page holds all.
-    e.get(this.va);
-    e.i32Const(align | (last << 8) | (stores ? 1 << 31 : 0));
-    e.call(this.callee(REGION_CALLEES.slowGroup));
-    e.end();
-    e.set(local);
-  }
-
   // Lowering.
 
   callee(target: Callable): number {
@@ -593,12 +478,12 @@ export class RegionEmitter implements Lowering {
     e.out.u8(0x23);
     e.out.u32(0);
   }
-  reg(e: Emitter, reg: number): void {
-    e.get(this.registerLocal(reg));
+  reg(_e: Emitter, reg: number): void {
+    this.registers.push(reg);
   }
   setReg(e: Emitter, reg: number, value: Value): void {
     e.value(value);
-    e.set(this.registerLocal(reg));
+    this.registers.pop(reg);
     this.dirty.add(reg);
   }
   pc(e: Emitter, offset: number): void {
@@ -637,36 +522,4 @@ export class RegionEmitter implements Lowering {
     pushCell(e, AT.pc, op.I64_LOAD);
     this.returnMarked();
   }
-}
-
-const isRare = (edge: Edge): boolean => 'exit' in edge && edge.rare;
-
-/** How many places of a block's chain its terminator takes. */
-function rareEdges({ end }: Block): number {
-  switch (end.kind) {
-    case 'goto':
-      return isRare(end.to) ? 1 : 0;
-    case 'branch':
-      return (isRare(end.taken) ? 1 : 0) + (isRare(end.fall) ? 1 : 0);
-    case 'check':
-    case 'interpret':
-      return 1;
-    default:
-      return 0;
-  }
-}
-
-function countPlaces({ insn, fp }: Step): number {
-  let count = fp === 'none' ? 0 : 1;
-  const visit = (list: readonly Statement[]): void => {
-    for (const s of list) {
-      if (s.kind === 'gload' || s.kind === 'gstore' || s.kind === 'raise') count++;
-      else if (s.kind === 'if') {
-        visit(s.then);
-        visit(s.else);
-      } else if (s.kind === 'loop' || s.kind === 'block') visit(s.body);
-    }
-  };
-  visit(insn.statements);
-  return count;
 }
