@@ -44,7 +44,7 @@ async function build(legacy: boolean) {
   const board = await buildVirt(
     {
       machine: 'virt',
-      machineProperties: { 'force-legacy': legacy ? 'on' : 'off' },
+      machineProperties: { aclint: 'on', 'force-legacy': legacy ? 'on' : 'off' },
       accel: 'reference',
       cpu: { model: 'rv64', features: {} },
       cpus: 3,
