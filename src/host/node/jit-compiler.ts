@@ -49,7 +49,7 @@ export function openCompiler(): CompilerPort | undefined {
  * few of them worth it, and their optimisation takes a processor.
  */
 const HANDLERS_BUDGET = 200_000;
-const REGIONS_BUDGET = 30_000_000;
+const REGIONS_BUDGET = 200_000_000;
 
 /** Runs `make`; WebAssembly modules made in it are optimised soon. */
 export function hot<T>(make: () => T): T {
