@@ -20,6 +20,8 @@ function start(): Started {
   const worker = new Worker(new URL(`./jit-worker.${extension}`, import.meta.url), {
     workerData: { port: port2 },
     transferList: [port2],
+    // It makes much garbage and keeps little.
+    resourceLimits: { maxYoungGenerationSizeMb: 8 },
   });
   worker.unref();
   port1.unref();
