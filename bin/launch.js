@@ -19,7 +19,6 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
  * not at their first call; calls are not watched for inlining.
  */
 const V8_FLAGS = ['--no-wasm-lazy-compilation', '--no-wasm-inlining', '--no-wasm-inlining-call-indirect'];
-for (const flag of V8_FLAGS) v8.setFlagsFromString(flag);
 
 const OLDEST = 24;
 /** npm's packages of Node itself, one a platform; see tools/node/package.json. */
@@ -46,6 +45,7 @@ export async function main(program) {
   if (isCheckout) installWhatIsMissing(program);
   if (!canRunHere) return relay(program);
   const entry = isCheckout ? source : built;
+  for (const flag of V8_FLAGS) v8.setFlagsFromString(flag);
   if (!existsSync(entry)) {
     fail(program, `${built} is missing`, 'install the package again, or run npm run build in a checkout');
   }
