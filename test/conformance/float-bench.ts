@@ -155,7 +155,6 @@ export function compile(
     reg: refuse,
     setReg: refuse,
     pc: refuse,
-    pushCpu: refuse,
     gload: refuse,
     gstore: refuse,
     raise: refuse,

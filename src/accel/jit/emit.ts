@@ -17,9 +17,8 @@ export interface Lowering {
   setReg(emitter: Emitter, reg: number, value: Value): void;
   /** Pushes the instruction's address plus `offset`. */
   pc(emitter: Emitter, offset: number): void;
-  /** The address of the CPU state when it is known now, else undefined: then `pushCpu` is used. */
+  /** The address of the CPU state when it is known now, else undefined: then it stands in the global `cpu`. */
   readonly cpuAddress: number | undefined;
-  pushCpu(emitter: Emitter): void;
   gload(emitter: Emitter, s: GuestLoad, local: number): void;
   gstore(emitter: Emitter, s: GuestStore): void;
   raise(emitter: Emitter, cause: Value, tval: Value): void;
@@ -196,7 +195,10 @@ export class Emitter {
 
   pushCpu(): void {
     if (this.lowering.cpuAddress !== undefined) this.i32Const(this.lowering.cpuAddress);
-    else this.lowering.pushCpu(this);
+    else {
+      this.out.u8(0x23); // global.get
+      this.out.u32(0);
+    }
   }
 
   /** Pushes the base of an access and returns the constant offset that goes into the instruction. */

@@ -101,10 +101,6 @@ export class HandlerLowering implements Lowering {
   callee(target: Callable): number {
     return this.calleeOf(target);
   }
-  pushCpu(e: Emitter): void {
-    e.out.u8(0x23); // global.get
-    e.out.u32(0);
-  }
   reg(e: Emitter, reg: number): void {
     const file = reg < 32 ? X : F;
     pushCell(e, file.offset + (reg - file.first) * 8, reg < 32 ? op.I64_LOAD : op.F64_LOAD);

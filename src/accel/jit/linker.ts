@@ -4,7 +4,7 @@
  */
 import { type Callable, IrFunction, isImport } from '../../ir/code.ts';
 import { calleesOf } from './callees.ts';
-import { emitFunction, type Emitter, type Lowering } from './emit.ts';
+import { emitFunction, type Lowering } from './emit.ts';
 import { emitFused, FUSED, hasFusedMultiplyAdd } from './fused.ts';
 import { type Body, ModuleBuilder, type Signature } from './module.ts';
 
@@ -21,10 +21,6 @@ export class PlainLowering implements Lowering {
   }
   callee(target: Callable): number {
     return this.calleeOf(target);
-  }
-  pushCpu(e: Emitter): void {
-    e.out.u8(0x23);
-    e.out.u32(0);
   }
   reg(): never {
     throw new Error('a run-time function has no guest registers');
@@ -59,7 +55,7 @@ export class Linker {
   /** IR functions that other names stand for: hooks of the ISA. */
   private readonly aliases: ReadonlyMap<string, IrFunction>;
   /** What has been compiled, by function. */
-  private readonly exported = new Map<Callable, { readonly value: WebAssembly.ExportValue }>();
+  private readonly exported = new Map<Callable, WebAssembly.ExportValue>();
 
   private readonly named = new Map<string, WebAssembly.ExportValue>();
 
@@ -114,7 +110,7 @@ export class Linker {
     const imports: Record<string, WebAssembly.ImportValue> = {};
     const functions: IrFunction[] = [];
     for (const target of all) {
-      const known = this.exported.get(target)?.value ?? (isImport(target) ? this.host[target.name] : undefined);
+      const known = this.exported.get(target) ?? (isImport(target) ? this.host[target.name] : undefined);
       if (known) {
         imports[target.name] = known as WebAssembly.ImportValue;
         index.set(target, builder.importFunction('run', target.name, target));
@@ -148,7 +144,7 @@ export class Linker {
 
   /** Makes functions known under a callable, for modules linked later. */
   provide(target: Callable, value: WebAssembly.ExportValue): void {
-    this.exported.set(target, { value });
+    this.exported.set(target, value);
     this.named.set(target.name, value);
   }
 
@@ -165,10 +161,10 @@ export class Linker {
 
   private valueOf(target: Callable): WebAssembly.ImportValue {
     const known = this.exported.get(target);
-    if (known) return known.value;
+    if (known) return known;
     if (isImport(target)) return this.host[target.name] as WebAssembly.ImportValue;
     this.linkRuntime([target]);
-    return this.exported.get(target)?.value as WebAssembly.ImportValue;
+    return this.exported.get(target) as WebAssembly.ImportValue;
   }
 
   /**

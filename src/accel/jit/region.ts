@@ -474,10 +474,6 @@ export class RegionEmitter implements Lowering {
   callee(target: Callable): number {
     return this.calleeOf(target);
   }
-  pushCpu(e: Emitter): void {
-    e.out.u8(0x23);
-    e.out.u32(0);
-  }
   reg(_e: Emitter, reg: number): void {
     this.registers.push(reg);
   }
