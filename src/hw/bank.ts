@@ -83,6 +83,7 @@ export class Bank<D extends Banked> {
     return {
       read: (offset, size) => this.read(device, offset, size),
       write: (offset, size, value) => this.write(device, offset, size, value),
+      widths: this.access,
     };
   }
 

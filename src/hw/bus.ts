@@ -2,59 +2,45 @@
  * The physical address space outside RAM: windows of devices.
  *
  * Invariant: an access outside every window is a value (`undefined`, `false`),
- * which the CPU turns into an access fault.
+ * which the CPU turns into an access fault or, on a PC, into all ones.
  */
 import type { AccessSize, Mmio } from './device.ts';
+import { type Window, Windows } from './windows.ts';
 
-export interface Window {
-  readonly name: string;
-  readonly base: number;
-  readonly size: number;
-  readonly mmio: Mmio;
-}
+export type { Window } from './windows.ts';
 
 export class Bus {
-  private readonly windows: Window[] = [];
+  private readonly windows = new Windows();
 
-  /** Adds a window; windows never overlap. */
-  add(name: string, base: number, size: number, mmio: Mmio): void {
-    for (const other of this.windows) {
-      if (base < other.base + other.size && other.base < base + size)
-        throw new RangeError(`bus: ${name} at 0x${base.toString(16)} overlaps ${other.name}`);
-    }
-    this.windows.push({ name, base, size, mmio });
-    this.windows.sort((a, b) => a.base - b.base);
+  /**
+   * Adds a window, shown at `base` (nowhere when undefined), which the result moves and removes. Without a priority
+   * windows never overlap (RangeError); with one the highest answers, see PRIORITY.
+   */
+  add(name: string, base: number | undefined, size: number, mmio: Mmio, priority?: number): Window {
+    return this.windows.add(name, base, size, mmio, priority);
   }
 
-  /** Every window in order of address. */
+  /** Every window that is shown, in order of address. */
   list(): readonly Window[] {
-    return this.windows;
+    return this.windows.list();
   }
 
   find(address: number): Window | undefined {
-    let low = 0;
-    let high = this.windows.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.windows[middle].base + this.windows[middle].size <= address) low = middle + 1;
-      else high = middle;
-    }
-    const window = this.windows[low];
-    return window && address >= window.base ? window : undefined;
+    return this.windows.span(address)?.window;
   }
 
   /** An aligned read of 1, 2 or 4 bytes; undefined where nothing answers. */
   read(address: number, size: AccessSize): number | undefined {
-    const window = this.find(address);
-    if (!window || address + size > window.base + window.size) return undefined;
-    return window.mmio.read(address - window.base, size) >>> 0;
+    const span = this.windows.span(address);
+    if (!span || address + size > span.end) return undefined;
+    return span.window.mmio.read(address - span.window.base, size) >>> 0;
   }
 
   /** An aligned write of 1, 2 or 4 bytes; false where nothing answers. */
   write(address: number, size: AccessSize, value: number): boolean {
-    const window = this.find(address);
-    if (!window || address + size > window.base + window.size) return false;
-    window.mmio.write(address - window.base, size, value >>> 0);
+    const span = this.windows.span(address);
+    if (!span || address + size > span.end) return false;
+    span.window.mmio.write(address - span.window.base, size, value >>> 0);
     return true;
   }
 }

@@ -14,6 +14,8 @@ export interface Mmio {
   /** Returns the value zero-extended, as an unsigned number. */
   read(offset: number, size: AccessSize): number;
   write(offset: number, size: AccessSize, value: number): void;
+  /** The widths that it takes, any when absent: what the port bus splits wider accesses into. */
+  readonly widths?: readonly AccessSize[];
 }
 
 /** One interrupt wire, level-triggered: the receiver sees changes of level only. */
