@@ -164,7 +164,7 @@ export class Code {
 
   /** Evaluates `value` here, once; the result can be used many times. */
   let(value: Value): Value {
-    if (value.op === op.CONST_I32 || value.op === op.CONST_I64) return value;
+    if (value.op === op.CONST_I32 || value.op === op.CONST_I64 || value.op === op.CONST_V128) return value;
     const index = this.newLocal(value.type);
     this.emit({ kind: 'set', local: index, value });
     return local(index, value.type);

@@ -3,25 +3,39 @@
  * that compiled code is held against.
  *
  * Representation: i32 a signed number; i64 an unsigned BigInt; f32 and f64
- * their bits (unsigned number, BigInt), so that no NaN payload is lost on the way.
+ * their bits (unsigned number, BigInt), so that no NaN payload is lost on the way;
+ * v128 an unsigned BigInt, lane 0 in its lowest bits.
  */
 import type { Callable, FunctionBody, Intent, Label, Statement } from './code.ts';
 import { type IrFunction, isImport } from './code.ts';
 import * as op from './op.ts';
+import {
+  f32FromBits,
+  f32ToBits,
+  f64FromBits,
+  f64ToBits,
+  floatBinary,
+  floatCompare,
+  floatUnary,
+  saturate,
+  singleFromInteger,
+} from './float-number.ts';
+import { evaluateVector, extendVectorLoad } from './evaluate-vector.ts';
 import { constant, type Value } from './value.ts';
 
 export type Datum = number | bigint;
+export { f32FromBits, f32ToBits, f64FromBits, f64ToBits };
 
 /** What the evaluated code stands on. */
 export interface World {
   readonly memory: DataView;
   /** Address of the CPU state in `memory`. */
   readonly cpu: number;
-  /** Guest registers by their number in the ISA's list; floats as bits. */
+  /** Guest registers by their number in the ISA's list; floats as bits, all unsigned. */
   readonly registers: { get(reg: number): bigint; set(reg: number, value: bigint): void };
   /** Raw bits, zero-extended. Throws GuestFault. */
-  load(address: bigint, size: 1 | 2 | 4 | 8, intent: Intent): bigint;
-  store(address: bigint, size: 1 | 2 | 4 | 8, value: bigint): void;
+  load(address: bigint, size: op.AccessSize, intent: Intent): bigint;
+  store(address: bigint, size: op.AccessSize, value: bigint): void;
   /** Floats come and go as numbers. */
   host(name: string, args: readonly Datum[]): Datum;
 }
@@ -49,27 +63,9 @@ class Return {
   }
 }
 
-const scratch = new DataView(new ArrayBuffer(8));
 const M64 = (1n << 64n) - 1n;
 const u64 = (x: bigint) => x & M64;
 const s64 = (x: bigint) => BigInt.asIntN(64, x);
-
-export function f64FromBits(bits: bigint): number {
-  scratch.setBigUint64(0, bits);
-  return scratch.getFloat64(0);
-}
-export function f64ToBits(value: number): bigint {
-  scratch.setFloat64(0, value);
-  return scratch.getBigUint64(0);
-}
-export function f32FromBits(bits: number): number {
-  scratch.setUint32(0, bits);
-  return scratch.getFloat32(0);
-}
-export function f32ToBits(value: number): number {
-  scratch.setFloat32(0, value);
-  return scratch.getUint32(0);
-}
 
 type Operation = (a: never, b: never) => Datum;
 const operations = new Map<number, Operation>();
@@ -154,39 +150,6 @@ function ones(x: bigint): number {
   return x.toString(2).replaceAll('0', '').length;
 }
 
-type Unary = (x: number) => number;
-const nearest: Unary = (x) => {
-  if (!Number.isFinite(x) || Number.isInteger(x)) return x;
-  const floor = Math.floor(x);
-  const up = x - floor > 0.5 || (x - floor === 0.5 && floor % 2 !== 0);
-  const rounded = up ? floor + 1 : floor;
-  return rounded === 0 && x < 0 ? -0 : rounded;
-};
-const minimum = (a: number, b: number) => Math.min(a, b);
-const maximum = (a: number, b: number) => Math.max(a, b);
-const floatBinary: Record<string, (a: number, b: number) => number> = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  div: (a, b) => a / b,
-  min: minimum,
-  max: maximum,
-};
-const floatUnary: Record<string, Unary> = {
-  ceil: Math.ceil,
-  floor: Math.floor,
-  trunc: Math.trunc,
-  nearest,
-  sqrt: Math.sqrt,
-};
-const floatCompare: Record<string, (a: number, b: number) => boolean> = {
-  eq: (a, b) => a === b,
-  ne: (a, b) => a !== b,
-  lt: (a, b) => a < b,
-  gt: (a, b) => a > b,
-  le: (a, b) => a <= b,
-  ge: (a, b) => a >= b,
-};
 for (const [name, f] of Object.entries(floatBinary)) {
   operations.set(op.f64Binary[name], ((a: bigint, b: bigint) =>
     f64ToBits(f(f64FromBits(a), f64FromBits(b)))) as Operation);
@@ -237,23 +200,6 @@ one(op.F32_REINTERPRET, (a: number) => a >>> 0);
 one(op.I64_REINTERPRET, (a: bigint) => a);
 one(op.F64_REINTERPRET, (a: bigint) => a);
 
-/** Rounds once: an integer beyond 2^53 is first made odd in its lowest kept bit. */
-function singleFromInteger(x: bigint): number {
-  const magnitude = x < 0n ? -x : x;
-  const length = magnitude.toString(2).length;
-  if (length <= 53) return Math.fround(Number(x));
-  const drop = BigInt(length - 40);
-  const sticky = (magnitude & ((1n << drop) - 1n)) === 0n ? 0n : 1n;
-  const kept = Number(((magnitude >> drop) | sticky) << drop);
-  return Math.fround(x < 0n ? -kept : kept);
-}
-
-function saturate(x: number, low: bigint, high: bigint): bigint {
-  if (Number.isNaN(x)) return 0n;
-  if (x <= Number(low)) return low;
-  if (x >= Number(high)) return high;
-  return BigInt(Math.trunc(x));
-}
 const bounds: readonly [string, bigint, bigint][] = [
   ['i32s', -(1n << 31n), (1n << 31n) - 1n],
   ['i32u', 0n, (1n << 32n) - 1n],
@@ -293,10 +239,12 @@ export class Evaluator {
         return f32ToBits(v.imm);
       case op.CONST_F64:
         return f64ToBits(v.imm);
+      case op.CONST_V128:
+        return v.big as bigint;
       case op.LOCAL_GET:
         return locals[v.imm];
       case op.REG:
-        return this.world.registers.get(v.imm);
+        return fromRegister(v.type, this.world.registers.get(v.imm));
       case op.PC:
         return u64(this.pc + BigInt(v.imm));
       case op.CPU:
@@ -308,6 +256,10 @@ export class Evaluator {
       }
     }
     if (op.isLoad(v.op)) return this.hostLoad(v.op, ((this.value(v.a as Value, locals) as number) >>> 0) + v.imm);
+    if (v.op >= op.VECTOR) {
+      const args = [v.a, v.b, v.c].flatMap((part) => (part ? [this.value(part, locals)] : []));
+      return evaluateVector(v.op, args, v.imm, v.big);
+    }
     const f = operations.get(v.op);
     if (!f) throw new Error(`evaluate: ${op.opInfo(v.op)?.name ?? v.op}`);
     const a = v.a ? this.value(v.a, locals) : 0;
@@ -320,8 +272,9 @@ export class Evaluator {
     return extendLoad(code, raw);
   }
 
-  private raw(at: number, size: 1 | 2 | 4 | 8): bigint {
+  private raw(at: number, size: op.AccessSize): bigint {
     const m = this.world.memory;
+    if (size === 16) return m.getBigUint64(at, true) | (m.getBigUint64(at + 8, true) << 64n);
     if (size === 8) return m.getBigUint64(at, true);
     return BigInt(size === 4 ? m.getUint32(at, true) : size === 2 ? m.getUint16(at, true) : m.getUint8(at));
   }
@@ -363,7 +316,7 @@ export class Evaluator {
         locals[s.local] = this.value(s.value, locals);
         return undefined;
       case 'reg':
-        world.registers.set(s.reg, this.value(s.value, locals) as bigint);
+        world.registers.set(s.reg, toRegister(this.value(s.value, locals)));
         return undefined;
       case 'store': {
         const at = ((this.value(s.address, locals) as number) >>> 0) + s.offset;
@@ -425,8 +378,13 @@ export class Evaluator {
   }
 }
 
+const fromRegister = (type: op.Type, bits: bigint): Datum =>
+  type === 'i32' ? Number(BigInt.asIntN(32, bits)) : type === 'f32' ? Number(bits) : bits;
+const toRegister = (value: Datum): bigint => (typeof value === 'bigint' ? value : BigInt(value >>> 0));
+
 /** Turns raw bits into what a load instruction gives. */
 function extendLoad(code: number, raw: bigint): Datum {
+  if (code >= op.VECTOR) return extendVectorLoad(code, raw);
   switch (code) {
     case op.I32_LOAD:
     case op.I32_LOAD8_U:

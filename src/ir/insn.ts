@@ -23,13 +23,18 @@ export type End =
   /** As `next`, or as `system` where `changed` (i32) is not zero. */
   | { readonly kind: 'check'; readonly changed: Value };
 
-/** How a file of registers lies in the CPU state: register n at `offset + n * 8`. */
+/** How a file of registers lies in the CPU state: register n at `offset + n * stride`. */
 export interface RegisterFile {
   /** Number of its first register in the ISA's list. */
   readonly first: number;
   readonly offset: number;
-  readonly type: Type;
+  readonly type: 'i32' | 'i64' | 'f64' | 'v128';
+  /** Bytes from one register to the next; 8 where it is not said. */
+  readonly stride?: number;
 }
+
+const LOAD = { i32: op.I32_LOAD, i64: op.I64_LOAD, f64: op.F64_LOAD, v128: op.V128_LOAD } as const;
+const STORE = { i32: op.I32_STORE, i64: op.I64_STORE, f64: op.F64_STORE, v128: op.V128_STORE } as const;
 
 export class Insn extends Code {
   /** Bytes of this instruction. */
@@ -57,7 +62,7 @@ export class Insn extends Code {
 
   read(file: RegisterFile, from: RegOperand): Value {
     if (typeof from === 'number') return reg(file.first + from, file.type);
-    return load(file.type === 'f64' ? op.F64_LOAD : op.I64_LOAD, add32(cpu, from), file.offset);
+    return load(LOAD[file.type], add32(cpu, from), file.offset);
   }
 
   write(file: RegisterFile, to: RegOperand, value: Value): void {
@@ -106,7 +111,7 @@ export class Insn extends Code {
     const values = writes.length === 1 ? [writes[0].value] : writes.map(({ value }) => this.let(value));
     writes.forEach(({ file, to }, n) => {
       if (typeof to === 'number') this.emit({ kind: 'reg', reg: file.first + to, value: values[n] });
-      else this.store(file.type === 'f64' ? op.F64_STORE : op.I64_STORE, add32(cpu, to), values[n], file.offset);
+      else this.store(STORE[file.type], add32(cpu, to), values[n], file.offset);
     });
   }
 }

@@ -2,10 +2,12 @@
  * The operations of the IR. Scalar operations are WebAssembly's own, by their
  * opcode (WebAssembly Core Specification 2.0, "Instructions"; 0xfc-prefixed
  * ones as 0xfc00 + sub-opcode), so that emitting them is copying a byte and
- * their meaning needs no page of ours. Operations above 0x10000 are ours: they
- * stand for parts of a guest CPU and are lowered by each accelerator.
+ * their meaning needs no page of ours. Operations from 0x10000 are ours: they
+ * stand for parts of a guest CPU and are lowered by each accelerator. Vector
+ * operations (0xfd-prefixed) stand from 0xfd000 and in vector-op.ts; here are
+ * only their loads, stores and constants.
  */
-export type Type = 'i32' | 'i64' | 'f32' | 'f64';
+export type Type = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
 export interface OpInfo {
   readonly code: number;
@@ -16,7 +18,8 @@ export interface OpInfo {
 
 const infos = new Map<number, OpInfo>();
 
-function op(code: number, name: string, args: readonly Type[], result: Type): number {
+/** Enters an operation into the table; gives its opcode. */
+export function op(code: number, name: string, args: readonly Type[], result: Type): number {
   infos.set(code, { code, name, args, result });
   return code;
 }
@@ -117,9 +120,35 @@ export const I64_STORE8 = 0x3c;
 export const I64_STORE16 = 0x3d;
 export const I64_STORE32 = 0x3e;
 
+/** What vector operations stand from: 0xfd000 + sub-opcode. */
+export const VECTOR = 0xfd000;
+export const V128_LOAD = op(VECTOR, 'v128.load', ['i32'], 'v128');
+const widening = 'load8x8_s load8x8_u load16x4_s load16x4_u load32x2_s load32x2_u';
+/** Loads of 8 bytes that widen each lane. */
+export const v128LoadExtend: Record<string, number> = {};
+for (const [n, name] of widening.split(' ').entries())
+  v128LoadExtend[name] = op(VECTOR + 1 + n, `v128.${name}`, ['i32'], 'v128');
+export const V128_LOAD8_SPLAT = op(VECTOR + 7, 'v128.load8_splat', ['i32'], 'v128');
+export const V128_LOAD16_SPLAT = op(VECTOR + 8, 'v128.load16_splat', ['i32'], 'v128');
+export const V128_LOAD32_SPLAT = op(VECTOR + 9, 'v128.load32_splat', ['i32'], 'v128');
+export const V128_LOAD64_SPLAT = op(VECTOR + 10, 'v128.load64_splat', ['i32'], 'v128');
+export const V128_STORE = VECTOR + 11;
+/** `big` is the constant, unsigned: lane 0 in the lowest bits. */
+export const CONST_V128 = VECTOR + 12;
+export const V128_LOAD32_ZERO = op(VECTOR + 92, 'v128.load32_zero', ['i32'], 'v128');
+export const V128_LOAD64_ZERO = op(VECTOR + 93, 'v128.load64_zero', ['i32'], 'v128');
+
+/** Bytes of a memory access. */
+export type AccessSize = 1 | 2 | 4 | 8 | 16;
+
 /** Width in bytes of a load's or store's memory operand. */
-export function accessSize(code: number): 1 | 2 | 4 | 8 {
+export function accessSize(code: number): AccessSize {
+  if (code > VECTOR && code <= VECTOR + 6) return 8;
   switch (code) {
+    case V128_LOAD:
+    case V128_STORE:
+      return 16;
+    case V128_LOAD8_SPLAT:
     case I32_LOAD8_S:
     case I32_LOAD8_U:
     case I64_LOAD8_S:
@@ -127,6 +156,7 @@ export function accessSize(code: number): 1 | 2 | 4 | 8 {
     case I32_STORE8:
     case I64_STORE8:
       return 1;
+    case V128_LOAD16_SPLAT:
     case I32_LOAD16_S:
     case I32_LOAD16_U:
     case I64_LOAD16_S:
@@ -134,6 +164,8 @@ export function accessSize(code: number): 1 | 2 | 4 | 8 {
     case I32_STORE16:
     case I64_STORE16:
       return 2;
+    case V128_LOAD64_SPLAT:
+    case V128_LOAD64_ZERO:
     case I64_LOAD:
     case F64_LOAD:
     case I64_STORE:
@@ -155,13 +187,16 @@ export function storedType(code: number): Type {
       return 'f32';
     case F64_STORE:
       return 'f64';
+    case V128_STORE:
+      return 'v128';
     default:
       return 'i64';
   }
 }
 
 export function isLoad(code: number): boolean {
-  return code >= I32_LOAD && code <= I64_LOAD32_U;
+  if (code < VECTOR) return code >= I32_LOAD && code <= I64_LOAD32_U;
+  return code <= V128_LOAD64_SPLAT || code === V128_LOAD32_ZERO || code === V128_LOAD64_ZERO;
 }
 
 // Parts of the guest CPU, lowered by each accelerator.

@@ -7,6 +7,7 @@ import type { FunctionBody, Label, Statement } from './code.ts';
 import type { Insn } from './insn.ts';
 import * as op from './op.ts';
 import { constant, type Value } from './value.ts';
+import { hasLane, laneNumbers, SHUFFLE } from './vector-op.ts';
 
 /** How a guest register is called, by its number in the ISA's list. */
 export type RegisterName = (reg: number) => string;
@@ -91,6 +92,8 @@ class Printer {
       case op.CONST_F32:
       case op.CONST_F64:
         return `${v.type}(${v.imm})`;
+      case op.CONST_V128:
+        return `v128(0x${(v.big as bigint).toString(16)})`;
       case op.LOCAL_GET:
         return `$${v.imm}`;
       case op.REG:
@@ -104,7 +107,10 @@ class Printer {
     }
     const name = op.opInfo(v.op)?.name ?? `op 0x${v.op.toString(16)}`;
     if (op.isLoad(v.op)) return `${name}[${this.place(v.a as Value, v.imm)}]`;
-    return `${name}(${[v.a, v.b].flatMap((part) => (part ? [this.value(part)] : [])).join(', ')})`;
+    const parts = [v.a, v.b, v.c].flatMap((part) => (part ? [this.value(part)] : []));
+    if (hasLane(v.op)) parts.splice(1, 0, `lane ${v.imm}`);
+    else if (v.op === SHUFFLE) parts.push(`[${laneNumbers(v.big as bigint).join(' ')}]`);
+    return `${name}(${parts.join(', ')})`;
   }
 
   private place(address: Value, offset: number): string {
@@ -184,6 +190,7 @@ const STORES: Readonly<Record<number, string>> = {
   [op.I64_STORE8]: 'i64.store8',
   [op.I64_STORE16]: 'i64.store16',
   [op.I64_STORE32]: 'i64.store32',
+  [op.V128_STORE]: 'v128.store',
 };
 export function storeName(code: number): string {
   return STORES[code] ?? `store 0x${code.toString(16)}`;

@@ -9,9 +9,12 @@ import type { Type } from './op.ts';
 export class Value {
   readonly op: number;
   readonly type: Type;
-  /** Constant (numbers up to 2^53 exactly), local or register number, offset. */
+  /** Constant (numbers up to 2^53 exactly), local or register number, offset, lane. */
   readonly imm: number;
-  /** The constant of an i64 beyond 2^53, signed; otherwise undefined. */
+  /**
+   * The constant of an i64 beyond 2^53, signed; of a v128, unsigned; the lanes of a
+   * shuffle, a byte each, the first in the lowest; otherwise undefined.
+   */
   readonly big: bigint | undefined;
   readonly a: Value | undefined;
   readonly b: Value | undefined;
@@ -100,7 +103,7 @@ export function apply(code: number, ...args: Value[]): Value {
   if (!info) throw new TypeError(`no such operation 0x${code.toString(16)}`);
   if (args.length !== info.args.length) throw new TypeError(`${info.name}: ${args.length} operands`);
   for (let n = 0; n < args.length; n++) check(args[n], info.args[n], info.name);
-  return new Value(code, info.result, 0, undefined, args[0], args[1]);
+  return new Value(code, info.result, 0, undefined, args[0], args[1], args[2]);
 }
 
 const u64 = (value: bigint) => BigInt.asUintN(64, value);

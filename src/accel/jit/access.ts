@@ -27,7 +27,7 @@ export function pushHostAddress(
   e: Emitter,
   temps: AccessTemps,
   address: Value,
-  size: 1 | 2 | 4 | 8,
+  size: op.AccessSize,
   store: boolean,
   regime: number | undefined,
   slow: () => void,

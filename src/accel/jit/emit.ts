@@ -8,6 +8,7 @@ import type { Callable, FunctionBody, GuestLoad, GuestStore, Label, Statement } 
 import * as op from '../../ir/op.ts';
 import type { Type } from '../../ir/op.ts';
 import type { Value } from '../../ir/value.ts';
+import { hasLane, SHUFFLE } from '../../ir/vector-op.ts';
 import { Bytes } from './bytes.ts';
 import { type Body, typeCode } from './module.ts';
 
@@ -55,7 +56,10 @@ export class Emitter {
 
   // Raw instructions, for lowerings.
   op(code: number): void {
-    if (code >= 0xfc00) {
+    if (code >= op.VECTOR) {
+      this.out.u8(0xfd);
+      this.out.u32(code - op.VECTOR);
+    } else if (code >= 0xfc00) {
       this.out.u8(0xfc);
       this.out.u32(code & 0xff);
     } else this.out.u8(code);
@@ -82,7 +86,7 @@ export class Emitter {
   }
   /** A load or store instruction; the operands are on the stack. Alignment is only a hint: none is promised. */
   memory(code: number, offset: number): void {
-    this.out.u8(code);
+    this.op(code);
     this.out.u8(0);
     this.out.u32(offset);
   }
@@ -165,6 +169,10 @@ export class Emitter {
         this.out.u8(0x44);
         this.out.f64(value.imm);
         return;
+      case op.CONST_V128:
+        this.op(value.op);
+        this.lanes(value.big as bigint);
+        return;
       case op.LOCAL_GET:
         this.get(this.place(value.imm));
         return;
@@ -190,7 +198,15 @@ export class Emitter {
     }
     if (value.a) this.value(value.a);
     if (value.b) this.value(value.b);
+    if (value.c) this.value(value.c);
     this.op(value.op);
+    if (hasLane(value.op)) this.out.u8(value.imm);
+    else if (value.op === SHUFFLE) this.lanes(value.big as bigint);
+  }
+
+  /** Sixteen bytes of an immediate, the lowest first. */
+  private lanes(bytes: bigint): void {
+    for (let n = 0n; n < 128n; n += 8n) this.out.u8(Number((bytes >> n) & 0xffn));
   }
 
   pushCpu(): void {

@@ -18,7 +18,7 @@ export interface Group {
   /** Offset of one past its last byte. */
   high: number;
   /** The widest access, bytes. */
-  align: 1 | 2 | 4 | 8;
+  align: op.AccessSize;
   /** Whether some access is a store: then all need a page that may be written. */
   stores: boolean;
   members: number;
@@ -68,7 +68,7 @@ function baseOf(address: Value): { readonly reg: number; readonly offset: number
 }
 
 /** Takes an access into a group if it fits in span and alignment. */
-function join(group: Group, offset: number, size: 1 | 2 | 4 | 8, stores: boolean): boolean {
+function join(group: Group, offset: number, size: op.AccessSize, stores: boolean): boolean {
   const align = Math.max(group.align, size) as Group['align'];
   // What is aligned at the widest access's offset fixes where the group begins.
   const reference = size >= group.align ? offset : group.low;

@@ -125,7 +125,7 @@ export class HandlerLowering implements Lowering {
   }
 
   /** Pushes the place of an access, or raises its fault. */
-  private place(e: Emitter, address: Value, size: 1 | 2 | 4 | 8, store: boolean, flags: number): void {
+  private place(e: Emitter, address: Value, size: op.AccessSize, store: boolean, flags: number): void {
     pushHostAddress(e, { va: VA, entry: ENTRY }, address, size, store, undefined, () => {
       e.get(VA);
       e.i32Const(size | Flag.interpreter | flags);

@@ -25,7 +25,7 @@ export interface Body {
   readonly unlikely: readonly number[];
 }
 
-const TYPE_CODE: Record<Type, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c };
+const TYPE_CODE: Record<Type, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
 
 export function typeCode(type: Type): number {
   return TYPE_CODE[type];

@@ -38,7 +38,7 @@ export class RegionEmitter implements Lowering {
   private readonly registers: RegisterLocals;
   private readonly labels: Label[];
   private readonly loops: Label[];
-  private readonly pools: Record<Type, number[]> = { i32: [], i64: [], f32: [], f64: [] };
+  private readonly pools: Record<Type, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   private readonly budget: number;
   /** i32: how a rare way out leaves; see `WayOut`. */
   private readonly wayOut: number;
@@ -270,7 +270,7 @@ export class RegionEmitter implements Lowering {
 
   /** The wasm locals of an instruction's own locals. */
   private placesFor({ insn }: Step): number[] {
-    const used: Record<Type, number> = { i32: 0, i64: 0, f32: 0, f64: 0 };
+    const used: Record<Type, number> = { i32: 0, i64: 0, f32: 0, f64: 0, v128: 0 };
     return insn.locals.map((type) => {
       const pool = this.pools[type];
       const n = used[type]++;

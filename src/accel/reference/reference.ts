@@ -4,6 +4,7 @@
  */
 import type { IrqLine } from '../../hw/device.ts';
 import { type Datum, Evaluator, GuestFault, type World } from '../../ir/evaluate.ts';
+import type { AccessSize } from '../../ir/op.ts';
 import type { Intent } from '../../ir/code.ts';
 import { Decoder } from '../../isa/riscv/decode.ts';
 import { type Operands, RiscvInsn } from '../../isa/riscv/insn.ts';
@@ -208,7 +209,7 @@ export class ReferenceVcpu implements Vcpu, World {
     });
   }
 
-  load(va: bigint, size: 1 | 2 | 4 | 8, intent: Intent): bigint {
+  load(va: bigint, size: AccessSize, intent: Intent): bigint {
     const store = intent === 'store';
     const pieces = this.pieces(va, size, store ? Access.store : Access.load);
     let value = 0n;
@@ -233,12 +234,16 @@ export class ReferenceVcpu implements Vcpu, World {
       const value = this.board.mmioRead(pa, size as 1 | 2 | 4);
       return value === undefined ? undefined : BigInt(value >>> 0);
     }
-    const low = this.board.mmioRead(pa, 4);
-    const high = this.board.mmioRead(pa + 4, 4);
-    return low === undefined || high === undefined ? undefined : BigInt(low >>> 0) | (BigInt(high >>> 0) << 32n);
+    let value = 0n;
+    for (let n = 0; n < size; n += 4) {
+      const word = this.board.mmioRead(pa + n, 4);
+      if (word === undefined) return undefined;
+      value |= BigInt(word >>> 0) << BigInt(8 * n);
+    }
+    return value;
   }
 
-  store(va: bigint, size: 1 | 2 | 4 | 8, value: bigint): void {
+  store(va: bigint, size: AccessSize, value: bigint): void {
     const pieces = this.pieces(va, size, Access.store);
     let rest = value;
     for (const { pa, length } of pieces) {
@@ -254,9 +259,10 @@ export class ReferenceVcpu implements Vcpu, World {
 
   private mmioWrite(pa: number, size: number, value: bigint): boolean {
     if (size < 8) return this.board.mmioWrite(pa, size as 1 | 2 | 4, Number(value));
-    return (
-      this.board.mmioWrite(pa, 4, Number(value & 0xffffffffn)) && this.board.mmioWrite(pa + 4, 4, Number(value >> 32n))
-    );
+    for (let n = 0; n < size; n += 4) {
+      if (!this.board.mmioWrite(pa + n, 4, Number((value >> BigInt(8 * n)) & 0xffffffffn))) return false;
+    }
+    return true;
   }
 
   host(name: string, _args: readonly Datum[]): Datum {
