@@ -29,8 +29,10 @@ const nearest: Unary = (x) => {
   const rounded = up ? floor + 1 : floor;
   return rounded === 0 && x < 0 ? -0 : rounded;
 };
-const minimum = (a: number, b: number) => Math.min(a, b);
-const maximum = (a: number, b: number) => Math.max(a, b);
+/** JavaScript's functions may give a signalling NaN back as it came; WebAssembly's results are quiet. */
+const quiet = (x: number) => (Number.isNaN(x) ? Number.NaN : x);
+const minimum = (a: number, b: number) => quiet(Math.min(a, b));
+const maximum = (a: number, b: number) => quiet(Math.max(a, b));
 export const floatBinary: Record<string, (a: number, b: number) => number> = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
@@ -40,10 +42,10 @@ export const floatBinary: Record<string, (a: number, b: number) => number> = {
   max: maximum,
 };
 export const floatUnary: Record<string, Unary> = {
-  ceil: Math.ceil,
-  floor: Math.floor,
-  trunc: Math.trunc,
-  nearest,
+  ceil: (x) => quiet(Math.ceil(x)),
+  floor: (x) => quiet(Math.floor(x)),
+  trunc: (x) => quiet(Math.trunc(x)),
+  nearest: (x) => quiet(nearest(x)),
   sqrt: Math.sqrt,
 };
 export const floatCompare: Record<string, (a: number, b: number) => boolean> = {
