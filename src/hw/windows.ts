@@ -8,8 +8,8 @@
  */
 import type { Mmio } from './device.ts';
 
-/** Where a window lies beneath another: the board's own windows are 0, those of BARs lower. */
-export const PRIORITY = { BOARD: 0, PCI: -1 } as const;
+/** Who answers where windows overlap: a PC's BARs lie beneath the board's memory windows, but above its ports. */
+export const PRIORITY = { BOARD: 0, PCI: -1, PCI_PORTS: 1 } as const;
 
 /** A device's window. The device side moves it; `base` means nothing while it is not `mapped`. */
 export class Window {
