@@ -16,6 +16,8 @@ export interface Mmio {
   write(offset: number, size: AccessSize, value: number): void;
   /** The widths that it takes, any when absent: what the port bus splits wider accesses into. */
   readonly widths?: readonly AccessSize[];
+  /** Only where the window is memory: what reads would give, without their side effects (`pmemsave`). */
+  peek?(offset: number, length: number): Uint8Array;
 }
 
 /** One interrupt wire, level-triggered: the receiver sees changes of level only. */
