@@ -1,0 +1,420 @@
+/**
+ * An ATA hard disk.
+ *
+ * Spec: ATA/ATAPI-6, "Command descriptions"; IDENTIFY as QEMU's disks answer.
+ * Departures: no security, no host protected area (SET MAX), no TRIM; power
+ * modes are taken and change nothing.
+ */
+import { initially, type StateOf, u1, u8, u16 } from '../../state/layout.ts';
+import type { DeviceLog, Dma } from '../device.ts';
+import type { Disk } from '../disk.ts';
+import { gather, type Segment, scatter } from '../virtqueue.ts';
+import { COMMAND, DEVICE, defaultGeometry, ERROR, type Geometry, READY, SECTOR } from './ata.ts';
+import { AtaDrive, ataLayout, CHUNK, create, PHASE } from './ata-drive.ts';
+import { type AtaDiskOptions, identifyDisk, LBA28_LIMIT, MAX_MULTIPLE } from './identify.ts';
+import { SMART, smartData, smartLog, smartThresholds } from './smart.ts';
+
+const STATE = ataLayout('ata-disk', {
+  multiple: initially(u8, MAX_MULTIPLE), // sectors of a block of READ MULTIPLE; 0 when it is off
+  mode: initially(u8, 0x45), // transfer mode as SET FEATURES takes it: UDMA 5
+  // The geometry that CHS addresses count in (INITIALIZE DEVICE PARAMETERS); 0 for the default.
+  heads: u8,
+  sectors: u8,
+  writeCache: initially(u1, 1),
+  smart: initially(u1, 1),
+  autosave: initially(u1, 1),
+  selfTests: u16,
+});
+
+export class AtaDisk extends AtaDrive {
+  override readonly layout = STATE;
+  override readonly state: StateOf<typeof STATE> = create(STATE);
+  override readonly packet = false;
+  readonly disk: Disk;
+  readonly geometry: Geometry;
+  /** Sectors of 512 bytes. */
+  readonly capacity: number;
+  private readonly options: AtaDiskOptions;
+
+  constructor(name: string, log: DeviceLog, disk: Disk, options: AtaDiskOptions = {}) {
+    super(name, log);
+    this.disk = disk;
+    this.options = options;
+    this.capacity = Math.floor(disk.size / SECTOR);
+    this.geometry = options.geometry ?? defaultGeometry(this.capacity);
+    this.softReset();
+  }
+
+  /** What `execute` does, by command; an absent one is aborted. */
+  protected override begin(command: number): void {
+    const { state } = this;
+    switch (command) {
+      case COMMAND.READ_SECTORS:
+      case COMMAND.READ_SECTORS_NO_RETRY:
+        this.pio(false, false, 1);
+        return;
+      case COMMAND.READ_SECTORS_EXT:
+        this.pio(false, true, 1);
+        return;
+      case COMMAND.READ_MULTIPLE:
+        this.pio(false, false, state.multiple);
+        return;
+      case COMMAND.READ_MULTIPLE_EXT:
+        this.pio(false, true, state.multiple);
+        return;
+      case COMMAND.WRITE_SECTORS:
+      case COMMAND.WRITE_SECTORS_NO_RETRY:
+      case COMMAND.WRITE_VERIFY:
+        this.pio(true, false, 1);
+        return;
+      case COMMAND.WRITE_SECTORS_EXT:
+        this.pio(true, true, 1);
+        return;
+      case COMMAND.WRITE_MULTIPLE:
+        this.pio(true, false, state.multiple);
+        return;
+      case COMMAND.WRITE_MULTIPLE_EXT:
+        this.pio(true, true, state.multiple);
+        return;
+      case COMMAND.READ_DMA:
+      case COMMAND.READ_DMA_NO_RETRY:
+        this.direct(false, false);
+        return;
+      case COMMAND.READ_DMA_EXT:
+        this.direct(false, true);
+        return;
+      case COMMAND.WRITE_DMA:
+      case COMMAND.WRITE_DMA_NO_RETRY:
+        this.direct(true, false);
+        return;
+      case COMMAND.WRITE_DMA_EXT:
+        this.direct(true, true);
+        return;
+      case COMMAND.READ_VERIFY:
+      case COMMAND.READ_VERIFY_NO_RETRY:
+        this.verify(false);
+        return;
+      case COMMAND.READ_VERIFY_EXT:
+        this.verify(true);
+        return;
+      case COMMAND.FLUSH_CACHE:
+      case COMMAND.FLUSH_CACHE_EXT:
+        this.start(PHASE.WORK);
+        return;
+      case COMMAND.IDENTIFY:
+        state.error = 0;
+        this.offer(this.identify(), SECTOR);
+        return;
+      case COMMAND.SET_FEATURES:
+        this.setFeatures();
+        return;
+      case COMMAND.SET_MULTIPLE:
+        this.setMultiple(state.count & 0xff);
+        return;
+      case COMMAND.INITIALIZE_PARAMETERS:
+        state.heads = (state.device & DEVICE.HEAD) + 1;
+        state.sectors = state.count & 0xff;
+        this.complete();
+        return;
+      case COMMAND.READ_NATIVE_MAX:
+        this.setAddress(Math.min(this.capacity, LBA28_LIMIT + 1) - 1, false);
+        this.complete();
+        return;
+      case COMMAND.READ_NATIVE_MAX_EXT:
+        this.setAddress(this.capacity - 1, true);
+        this.complete();
+        return;
+      case COMMAND.SMART:
+        this.smart();
+        return;
+      case COMMAND.CHECK_POWER_MODE:
+        state.count = 0xff; // active
+        this.complete();
+        return;
+      case COMMAND.EXECUTE_DIAGNOSTIC:
+        this.softReset();
+        state.error = 1;
+        this.end(true);
+        return;
+      case COMMAND.SEEK:
+        if (this.range(false)) this.complete();
+        else this.fail(ERROR.IDNF);
+        return;
+      case COMMAND.STANDBY_IMMEDIATE:
+      case COMMAND.IDLE_IMMEDIATE:
+      case COMMAND.STANDBY:
+      case COMMAND.IDLE:
+      case COMMAND.SLEEP:
+        this.complete();
+        return;
+      case COMMAND.IDENTIFY_PACKET:
+        this.abort();
+        return;
+      default:
+        if ((command & 0xf0) === COMMAND.RECALIBRATE) {
+          this.complete();
+          return;
+        }
+        this.abort();
+        return;
+    }
+  }
+
+  protected override signature(): void {
+    const { state } = this;
+    this.setRegisters(1, 1, 0, 0);
+    state.device = DEVICE.OBSOLETE | (state.device & DEVICE.DEV);
+    state.status = READY;
+  }
+
+  protected override arrived(): void {
+    this.abort(); // no command takes data that does not go to the medium
+  }
+
+  protected override complete(): void {
+    const { state } = this;
+    if (state.writes && !state.writeCache) {
+      this.start(PHASE.WORK);
+      return;
+    }
+    state.writes = 0;
+    state.error = 0;
+    this.end(true);
+  }
+
+  protected override mediumFailed(): void {
+    this.fail(this.state.writes ? ERROR.ABRT : ERROR.UNC);
+  }
+
+  protected override work(): Promise<void> {
+    if (this.state.phase !== PHASE.WORK) return this.chunk();
+    return isVerify(this.state.command) ? this.readThrough() : this.disk.flush();
+  }
+
+  protected override worked(): void {
+    const { state } = this;
+    state.writes = 0;
+    state.error = 0;
+    this.end(true);
+  }
+
+  protected override medium(offset: number, piece: Uint8Array, writes: boolean): Promise<void> {
+    return writes ? this.disk.write(offset, piece) : this.disk.read(offset, piece);
+  }
+
+  /**
+   * A queued command (NCQ): moves `sectors` sectors from `lba` on to or from guest memory. Resolves to the error
+   * register, 0 when all went well; stops when `alive` says no.
+   */
+  async queued(
+    request: { readonly writes: boolean; readonly lba: number; readonly sectors: number; readonly force: boolean },
+    segments: readonly Segment[],
+    dma: Dma,
+    alive: () => boolean,
+  ): Promise<number> {
+    const { writes, lba, sectors, force } = request;
+    if (lba + sectors > this.capacity) return ERROR.IDNF;
+    if (writes && this.disk.readOnly) return ERROR.ABRT;
+    const piece = new Uint8Array(Math.min(CHUNK, sectors * SECTOR));
+    try {
+      for (let done = 0; done < sectors * SECTOR && alive(); done += CHUNK) {
+        const part = piece.subarray(0, Math.min(CHUNK, sectors * SECTOR - done));
+        if (!writes) await this.disk.read(lba * SECTOR + done, part);
+        if (!alive()) return 0;
+        if ((writes ? gather : scatter)(dma, segments, done, part) < part.length) return ERROR.ABRT;
+        if (writes) await this.disk.write(lba * SECTOR + done, part);
+      }
+      if (writes && alive() && (force || !this.state.writeCache)) await this.disk.flush();
+      return 0;
+    } catch (error) {
+      this.log.guestError(this.name, `the disk failed: ${error instanceof Error ? error.message : String(error)}`);
+      return writes ? ERROR.ABRT : ERROR.UNC;
+    }
+  }
+
+  /** The first sector and their number, or undefined when they are not all on the disk. */
+  private range(extended: boolean): { lba: number; sectors: number } | undefined {
+    const { device, count, lbaLow, lbaMid, lbaHigh, heads, sectors: perTrack } = this.state;
+    const low = (lbaLow & 0xff) | ((lbaMid & 0xff) << 8) | ((lbaHigh & 0xff) << 16);
+    let lba: number;
+    if (extended) {
+      const high = (lbaLow >> 8) | (lbaMid & 0xff00) | ((lbaHigh >> 8) << 16);
+      lba = high * 0x100_0000 + low;
+    } else if (device & DEVICE.LBA) lba = low + (device & DEVICE.HEAD) * 0x100_0000;
+    else {
+      const track = (low >> 8) * (heads || this.geometry.heads) + (device & DEVICE.HEAD);
+      lba = track * (perTrack || this.geometry.sectors) + (low & 0xff) - 1;
+    }
+    const sectors = extended ? count || 0x1_0000 : count & 0xff || 0x100;
+    const fits = lba >= 0 && lba + sectors <= this.capacity;
+    return fits ? { lba, sectors } : undefined;
+  }
+
+  private pio(writes: boolean, extended: boolean, blockSectors: number): void {
+    const range = this.range(extended);
+    if (blockSectors === 0 || (writes && this.disk.readOnly)) this.abort();
+    else if (!range) this.fail(ERROR.IDNF);
+    else {
+      this.state.error = 0;
+      this.pioMedium(writes, range.lba * SECTOR, range.sectors * SECTOR, blockSectors * SECTOR);
+    }
+  }
+
+  private direct(writes: boolean, extended: boolean): void {
+    const range = this.range(extended);
+    if (writes && this.disk.readOnly) this.abort();
+    else if (!range) this.fail(ERROR.IDNF);
+    else {
+      this.state.error = 0;
+      this.dmaMedium(writes, range.lba * SECTOR, range.sectors * SECTOR);
+    }
+  }
+
+  private verify(extended: boolean): void {
+    const range = this.range(extended);
+    if (!range) {
+      this.fail(ERROR.IDNF);
+      return;
+    }
+    Object.assign(this.state, { writes: 0, offset: range.lba * SECTOR, left: range.sectors * SECTOR });
+    this.start(PHASE.WORK);
+  }
+
+  private async readThrough(): Promise<void> {
+    const { offset, left } = this.state;
+    const { life } = this;
+    const piece = new Uint8Array(Math.min(CHUNK, left));
+    for (let done = 0; done < left && life === this.life; done += CHUNK)
+      await this.disk.read(offset + done, piece.subarray(0, Math.min(CHUNK, left - done)));
+  }
+
+  private setAddress(lba: number, extended: boolean): void {
+    const { state } = this;
+    const at = Math.max(0, lba);
+    const byte = (n: number) => Math.floor(at / 2 ** (8 * n)) & 0xff;
+    state.lbaLow = byte(0) | (extended ? byte(3) << 8 : 0);
+    state.lbaMid = byte(1) | (extended ? byte(4) << 8 : 0);
+    state.lbaHigh = byte(2) | (extended ? byte(5) << 8 : 0);
+    if (!extended) state.device = (state.device & ~DEVICE.HEAD) | (byte(3) & DEVICE.HEAD);
+  }
+
+  private setMultiple(sectors: number): void {
+    if (sectors > MAX_MULTIPLE || sectors & (sectors - 1)) {
+      this.abort();
+      return;
+    }
+    this.state.multiple = sectors;
+    this.complete();
+  }
+
+  private setFeatures(): void {
+    const { state } = this;
+    switch (state.features & 0xff) {
+      case 0x02:
+        state.writeCache = 1;
+        this.complete();
+        return;
+      case 0x82: // write cache off: what is in it goes to the disk first
+        state.writeCache = 0;
+        this.start(PHASE.WORK);
+        return;
+      case 0x03: {
+        const mode = state.count & 0xff;
+        const limit = TRANSFER_MODES[mode >> 3];
+        if (limit === undefined || (mode & 7) > limit) {
+          this.abort();
+          return;
+        }
+        state.mode = mode;
+        this.complete();
+        return;
+      }
+      case 0x05: // advanced power management, acoustics, look-ahead, power-on defaults, release interrupts: taken
+      case 0x85:
+      case 0x42:
+      case 0xc2:
+      case 0x55:
+      case 0xaa:
+      case 0x66:
+      case 0xcc:
+      case 0x67:
+      case 0x69:
+      case 0x96:
+      case 0x9a:
+        this.complete();
+        return;
+      default:
+        this.abort();
+        return;
+    }
+  }
+
+  private smart(): void {
+    const { state } = this;
+    const command = state.features & 0xff;
+    if ((state.lbaMid & 0xff) !== SMART.KEY_MID || (state.lbaHigh & 0xff) !== SMART.KEY_HIGH) {
+      this.abort();
+      return;
+    }
+    if (!state.smart && command !== SMART.ENABLE) {
+      this.abort();
+      return;
+    }
+    state.error = 0;
+    switch (command) {
+      case SMART.ENABLE:
+      case SMART.DISABLE:
+        state.smart = command === SMART.ENABLE ? 1 : 0;
+        this.complete();
+        return;
+      case SMART.AUTOSAVE:
+        if ((state.count & 0xff) !== 0 && (state.count & 0xff) !== 0xf1) {
+          this.abort();
+          return;
+        }
+        state.autosave = state.count & 0xff ? 1 : 0;
+        this.complete();
+        return;
+      case SMART.RETURN_STATUS:
+        this.complete(); // the key stays: no threshold is exceeded
+        return;
+      case SMART.READ_DATA:
+        this.offer(smartData(state.autosave === 1, state.selfTests), SECTOR);
+        return;
+      case SMART.READ_THRESHOLDS:
+        this.offer(smartThresholds(), SECTOR);
+        return;
+      case SMART.READ_LOG: {
+        const data = smartLog(state.lbaLow & 0xff, state.selfTests);
+        if (data) this.offer(data, SECTOR);
+        else this.abort();
+        return;
+      }
+      case SMART.EXECUTE_OFFLINE:
+        if (![0, 1, 0x81].includes(state.lbaLow & 0xff)) {
+          this.abort();
+          return;
+        }
+        if (state.lbaLow & 0x7f) state.selfTests = Math.min(0xffff, state.selfTests + 1);
+        this.complete();
+        return;
+      default:
+        this.abort();
+        return;
+    }
+  }
+
+  /** The 512 bytes of IDENTIFY DEVICE. */
+  identify(): Uint8Array {
+    return identifyDisk(this.state, this.capacity, this.geometry, this.options);
+  }
+}
+
+/** The highest mode of each kind that SET FEATURES may choose: PIO default, PIO, single-word, multi-word, Ultra DMA. */
+const TRANSFER_MODES: Readonly<Record<number, number>> = { 0: 1, 1: 4, 2: 2, 4: 2, 8: 5 };
+
+function isVerify(command: number): boolean {
+  return (
+    command === COMMAND.READ_VERIFY || command === COMMAND.READ_VERIFY_NO_RETRY || command === COMMAND.READ_VERIFY_EXT
+  );
+}
