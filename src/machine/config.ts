@@ -34,6 +34,12 @@ export interface ChardevConfig {
   readonly backend: CharBackend;
 }
 
+/** A file that a Multiboot kernel gets beside itself, and what it is told about it. */
+export interface BootModule {
+  readonly data: Uint8Array;
+  readonly commandLine: string;
+}
+
 export interface MachineConfig {
   /** `virt` */
   readonly machine: string;
@@ -47,7 +53,11 @@ export interface MachineConfig {
   /** `none`, `default` (the built-in SBI) or a firmware image. */
   readonly bios: 'none' | 'default' | Uint8Array;
   readonly kernel?: Uint8Array;
+  /** The kernel's file name, which Multiboot kernels are told. */
+  readonly kernelName?: string;
   readonly initrd?: Uint8Array;
+  /** In place of `initrd` for a Multiboot kernel. */
+  readonly modules?: readonly BootModule[];
   readonly append?: string;
   readonly dtb?: Uint8Array;
   /** serial0, serial1, ...; undefined is `-serial none`. */

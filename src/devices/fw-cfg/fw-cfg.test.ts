@@ -61,3 +61,34 @@ test('DMA selects, skips, reads, pads with zeros and reports errors', () => {
   probe.w(20, 0xffff_ffff);
   assert.match(bench.reports.at(-1) ?? '', /DMA structure outside RAM/);
 });
+
+test('a PC selects and reads through ports, and starts DMA there', () => {
+  const { bench, fwCfg } = setUp();
+  fwCfg.addFile('f', utf8('abc'));
+  const control = new Probe(fwCfg.controlPorts);
+  const dma = new Probe(fwCfg.dmaPorts);
+  control.w(0, 0x20, 2);
+  assert.equal(latin1(Uint8Array.from({ length: 4 }, () => control.r(1, 1))), 'abc\0');
+  assert.equal(dma.r(0, 4), 0x554d_4551);
+  const at = bench.ram.subarray(0x100, 0x110);
+  writeU32be(at, 0, (0x20 << 16) | 8 | 2);
+  writeU32be(at, 4, 3);
+  writeU64be(at, 8, bench.ramBase + 0x200);
+  dma.w(0, 0);
+  dma.w(4, swap32(bench.ramBase + 0x100));
+  assert.equal(latin1(bench.ram.subarray(0x200, 0x203)), 'abc');
+  control.w(0, 1, 4);
+  assert.equal(bench.reports.length, 1);
+});
+
+test('a late file is made anew each time it is selected, as long as at first', () => {
+  const { fwCfg, select, read } = setUp();
+  let text = 'one';
+  fwCfg.addLateFile('late', () => utf8(text));
+  text = 'three';
+  select(0x20);
+  assert.equal(read(4), 'thr\0');
+  text = 'x';
+  select(0x20);
+  assert.equal(read(4), 'x\0\0\0');
+});

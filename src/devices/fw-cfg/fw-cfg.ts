@@ -1,5 +1,6 @@
 /**
- * fw_cfg: named blobs that the board hands to firmware, over MMIO with DMA.
+ * fw_cfg: named blobs that the board hands to firmware, over MMIO or, on PCs,
+ * over ports; with DMA.
  *
  * Spec: QEMU, docs/specs/fw_cfg ("QEMU Firmware Configuration (fw_cfg) Device").
  * Departure: items cannot be written by the guest.
@@ -13,20 +14,33 @@ import { create, layout, u16, u32 } from '../../state/layout.ts';
 export const FW_CFG = {
   SIGNATURE: 0x00,
   ID: 0x01,
+  UUID: 0x02,
   RAM_SIZE: 0x03,
+  NOGRAPHIC: 0x04,
   NB_CPUS: 0x05,
   KERNEL_ADDR: 0x07,
   KERNEL_SIZE: 0x08,
   INITRD_ADDR: 0x0a,
   INITRD_SIZE: 0x0b,
+  NUMA: 0x0d,
+  BOOT_MENU: 0x0e,
   MAX_CPUS: 0x0f,
   KERNEL_DATA: 0x11,
   INITRD_DATA: 0x12,
+  CMDLINE_ADDR: 0x13,
   CMDLINE_SIZE: 0x14,
   CMDLINE_DATA: 0x15,
+  SETUP_ADDR: 0x16,
+  SETUP_SIZE: 0x17,
+  SETUP_DATA: 0x18,
   FILE_DIR: 0x19,
   FILE_FIRST: 0x20,
+  /** x86: whether the PIT's IRQ 0 arrives at I/O APIC pin 2. */
+  IRQ0_OVERRIDE: 0x8002,
 };
+
+/** Where the windows lie on a PC. */
+export const FW_CFG_PORTS = { control: 0x510, dma: 0x514 };
 
 const SELECTOR = 8;
 const DMA_ADDRESS = 16;
@@ -45,10 +59,18 @@ export class FwCfg implements Device<typeof STATE> {
   readonly state = create(STATE);
   readonly log: DeviceLog;
   readonly mmio: Mmio;
+  /** Ports 0x510 and 0x511: a 16-bit selector and 8 bits of data. */
+  readonly controlPorts: Mmio;
+  /** Ports 0x514 to 0x51b: the DMA address, big-endian. */
+  readonly dmaPorts: Mmio;
   static readonly windowSize = WINDOW;
+  static readonly controlSize = 2;
+  static readonly dmaSize = 8;
   private readonly dma: Dma;
   private readonly items = new Map<number, Uint8Array>();
   private readonly files = new Map<string, number>();
+  /** Items whose content depends on what firmware has set up by the time that it asks. */
+  private readonly late = new Map<number, () => Uint8Array>();
 
   constructor(name: string, wiring: Wiring) {
     this.name = name;
@@ -59,6 +81,18 @@ export class FwCfg implements Device<typeof STATE> {
     this.mmio = {
       read: (offset, size) => this.read(offset, size),
       write: (offset, size, value) => this.write(offset, size, value),
+    };
+    this.controlPorts = {
+      read: () => this.readData(1),
+      write: (offset, size, value) => {
+        if (size === 2 && offset === 0) this.select(value);
+        else if (size === 4) this.log.guestError(this.name, `write of ${size} bytes at port 0x510`);
+        // A byte is data for an item that could be written once.
+      },
+    };
+    this.dmaPorts = {
+      read: (offset, size) => this.read(DMA_ADDRESS + offset, size),
+      write: (offset, size, value) => this.write(DMA_ADDRESS + offset, size, value),
     };
     this.listFiles();
   }
@@ -93,6 +127,20 @@ export class FwCfg implements Device<typeof STATE> {
     this.files.set(name, key);
     this.items.set(key, content);
     this.listFiles();
+  }
+
+  /**
+   * A named file that is made when firmware selects it, each time; it always has the length of `build`'s first answer,
+   * cut or filled up with zeros.
+   */
+  addLateFile(name: string, build: () => Uint8Array): void {
+    const first = build();
+    this.addFile(name, first);
+    this.late.set(this.files.get(name) as number, () => {
+      const content = new Uint8Array(first.length);
+      content.set(build().subarray(0, first.length));
+      return content;
+    });
   }
 
   /** The directory: its count, then size, selector and name of each file in order of name. */
@@ -146,6 +194,8 @@ export class FwCfg implements Device<typeof STATE> {
   private select(key: number): void {
     this.state.selected = key;
     this.state.offset = 0;
+    const build = this.late.get(key & ~WRITE_SELECTED);
+    if (build) this.items.set(key & ~WRITE_SELECTED, build());
   }
 
   /** Carries out the access structure at `address`: control, length and buffer address, all big-endian. */
