@@ -1,0 +1,79 @@
+/**
+ * The APIC bus: carries interrupt messages to the local APICs that they are
+ * meant for, and ends of interrupts to the I/O APICs.
+ *
+ * Spec: Intel SDM volume 3, "Advanced Programmable Interrupt Controller":
+ * "Determining IPI Destination", "Message Address Register Format".
+ * Departure: a lowest-priority message goes to the lowest task priority, and
+ * among equals to the first processor, as in QEMU.
+ */
+import { BROADCAST, DELIVERY, type InterruptBus, type InterruptMessage } from '../../hw/interrupt-message.ts';
+
+/** A local APIC as the bus sees it. */
+export interface ApicNode {
+  /** True when a message to `destination` is meant for it. */
+  isDestination(destination: number, logical: boolean): boolean;
+  /** Fixed and lowest-priority messages have an effect. */
+  readonly acceptsVectors: boolean;
+  /** Processor priority: the lowest takes a lowest-priority message. */
+  readonly priority: number;
+  accept(message: InterruptMessage): void;
+}
+
+export class ApicBus implements InterruptBus {
+  private readonly nodes: ApicNode[] = [];
+  private readonly listeners: ((vector: number) => void)[] = [];
+
+  add(node: ApicNode): void {
+    this.nodes.push(node);
+  }
+
+  /** `hear` is told the vector when a local APIC ends a level-triggered interrupt. */
+  onEndOfInterrupt(hear: (vector: number) => void): void {
+    this.listeners.push(hear);
+  }
+
+  endOfInterrupt(vector: number): void {
+    for (const hear of this.listeners) hear(vector);
+  }
+
+  deliver(message: InterruptMessage): void {
+    const { destination, logical } = message;
+    const targets = this.nodes.filter((node) => node.isDestination(destination, logical));
+    this.send(message, targets);
+  }
+
+  /** What the shorthands of the ICR address: everybody, or everybody but `except`. */
+  deliverToAll(message: InterruptMessage, except?: ApicNode): void {
+    this.send(
+      message,
+      this.nodes.filter((node) => node !== except),
+    );
+  }
+
+  /**
+   * A message-signalled interrupt: the write of `data` to 0xfeexxxxx, or a row
+   * of an I/O APIC's table, which has the same fields.
+   */
+  msi(address: number, data: number): void {
+    const destination = (address >>> 12) & 0xff;
+    const logical = (address & 4) !== 0;
+    this.deliver({
+      destination: destination === 0xff && !logical ? BROADCAST : destination,
+      logical,
+      mode: (data >>> 8) & 7,
+      vector: data & 0xff,
+      levelTriggered: (data & 0x8000) !== 0,
+    });
+  }
+
+  private send(message: InterruptMessage, targets: readonly ApicNode[]): void {
+    if (message.mode !== DELIVERY.LOWEST) {
+      for (const node of targets) node.accept(message);
+      return;
+    }
+    let lowest: ApicNode | undefined;
+    for (const node of targets) if (node.acceptsVectors && (!lowest || node.priority < lowest.priority)) lowest = node;
+    lowest?.accept(message);
+  }
+}

@@ -1,0 +1,480 @@
+/**
+ * The local APIC of a vCPU: xAPIC window, x2APIC MSRs, local vector table.
+ *
+ * Spec: Intel SDM volume 3, "Advanced Programmable Interrupt Controller".
+ * Departures: no arbitration id, no remote reads, no focus processor, no
+ * thermal or performance events; interprocessor interrupts are edge-triggered,
+ * as on every processor since the Pentium 4. After reset the bootstrap
+ * processor's LINT0 takes the 8259's interrupts already, as in QEMU.
+ */
+import type { Device, DeviceLog, IrqLine, Mmio, Wiring } from '../../hw/device.ts';
+import { BROADCAST, DELIVERY, type InterruptMessage } from '../../hw/interrupt-message.ts';
+import { array, create, f64, initially, layout, u1, u8, u32 } from '../../state/layout.ts';
+import type { ApicBus, ApicNode } from './apic-bus.ts';
+import { ApicTimer, TIMER_MODE, type TimeStampCounter } from './apic-timer.ts';
+import { ESR, LVT, LVT_MASKED, LVT_WRITABLE, PRESENT, REGISTERS, X2APIC } from './registers.ts';
+import { hasVector, highestVector, setVector } from './vectors.ts';
+
+/** IA32_APIC_BASE. */
+const BASE = { BSP: 0x100, EXTD: 0x400, EN: 0x800, RESERVED: 0x2ff };
+const BASE_DEFAULT = 0xfee0_0000;
+/** Physical addresses that IA32_APIC_BASE can hold, bits. */
+const PHYSICAL_BITS = 40;
+const SVR = { ENABLE: 0x100 };
+const ICR = { LOGICAL: 0x800, LEVEL: 0x4000, TRIGGER: 0x8000, WRITABLE: 0xc_cfff };
+const SHORTHAND = { NONE: 0, SELF: 1, ALL: 2, OTHERS: 3 };
+/** Vectors below are the processor's own. */
+const FIRST_VECTOR = 16;
+
+const STATE = layout('apic', 1, {
+  base: initially(f64, BASE_DEFAULT), // IA32_APIC_BASE without its flags
+  enabled: initially(u1, 1), // its EN
+  x2apic: u1, // its EXTD
+  id: u32,
+  tpr: u8,
+  ldr: u8,
+  dfr: initially(u8, 0xf),
+  svr: initially(u32, 0xff),
+  irr: array(u32, 8),
+  isr: array(u32, 8),
+  tmr: array(u32, 8),
+  esr: u8,
+  errors: u8, // shown in ESR by the next write to it
+  icr: array(u32, 2),
+  lvt: array(initially(u32, LVT_MASKED), 6),
+  lint: array(u1, 2), // the wires
+  extInt: u1, // an ExtINT message waits
+  waitingForSipi: u1,
+  initialCount: u32,
+  divide: u8,
+  countStart: f64,
+  countDone: initially(u1, 1),
+  rang: f64,
+  tscDeadline: array(u32, 2),
+});
+
+/** What a local APIC tells its vCPU. */
+export interface ApicCpu {
+  /** INTR, a level: an interrupt can be acknowledged. */
+  readonly intr: IrqLine;
+  nmi(): void;
+  smi(): void;
+  /** INIT: all but the bootstrap processor then wait for `startup`. */
+  init(): void;
+  /** SIPI: start in real mode at physical address `vector` * 4096. */
+  startup(vector: number): void;
+}
+
+export interface LocalApicWiring {
+  readonly wiring: Wiring;
+  readonly bus: ApicBus;
+  readonly cpu: ApicCpu;
+  /** The APIC id that CPUID and the MADT name. */
+  readonly id: number;
+  /** This is the processor that runs after reset. */
+  readonly bootstrap: boolean;
+  /** The 8259 pair behind LINT0; acknowledging gives its vector. */
+  readonly pic?: { acknowledge(): number };
+  /** For the TSC-deadline timer. */
+  readonly tsc?: TimeStampCounter;
+}
+
+export class LocalApic implements Device<typeof STATE>, ApicNode {
+  readonly name: string;
+  readonly layout = STATE;
+  readonly state = create(STATE);
+  readonly log: DeviceLog;
+  /** The 4 KiB window, at `base`, of this vCPU alone. All ones where the xAPIC mode is off. */
+  readonly mmio: Mmio;
+  readonly timer: ApicTimer;
+  /** Called when IA32_APIC_BASE moved the window, switched it off or on. */
+  onBase: (() => void) | undefined;
+  private readonly on: LocalApicWiring;
+
+  constructor(name: string, on: LocalApicWiring) {
+    this.name = name;
+    this.on = on;
+    this.log = on.wiring.log;
+    this.timer = new ApicTimer(
+      on.wiring.clock,
+      on.tsc,
+      () => this.state,
+      () => this.local(LVT.TIMER),
+    );
+    this.mmio = {
+      widths: [4],
+      read: (offset, size) => {
+        if (!this.windowed) return size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+        if (!PRESENT.has(offset >> 4)) this.error(ESR.ILLEGAL_REGISTER);
+        return REGISTERS.read(this, offset, size);
+      },
+      write: (offset, size, value) => {
+        if (!this.windowed) return;
+        if (!PRESENT.has(offset >> 4)) this.error(ESR.ILLEGAL_REGISTER);
+        REGISTERS.write(this, offset, size, value);
+      },
+    };
+    this.state.id = on.id;
+    on.bus.add(this);
+  }
+
+  // Device
+
+  reset(): void {
+    const { lint } = this.state;
+    Object.assign(this.state, create(STATE), { lint, id: this.on.id });
+    if (this.on.bootstrap) this.state.lvt[LVT.LINT0] = DELIVERY.EXTINT << 8;
+    else this.state.waitingForSipi = 1;
+    this.resumed();
+    this.onBase?.();
+  }
+
+  resumed(): void {
+    this.timer.arm();
+    this.output();
+  }
+
+  /** What an INIT leaves: everything as after reset but the id and IA32_APIC_BASE. */
+  initReset(): void {
+    const { base, enabled, x2apic, id, lint } = this.state;
+    Object.assign(this.state, create(STATE), { base, enabled, x2apic, id, lint });
+    if (!this.on.bootstrap) this.state.waitingForSipi = 1;
+    this.resumed();
+  }
+
+  // The vCPU's side
+
+  /** True while the vCPU must not run: it waits for a SIPI. */
+  get waiting(): boolean {
+    return this.state.waitingForSipi === 1;
+  }
+
+  /** True while the xAPIC window answers. */
+  get windowed(): boolean {
+    return this.state.enabled === 1 && !this.state.x2apic;
+  }
+
+  /** The window's place in physical memory. */
+  get base(): number {
+    return this.state.base;
+  }
+
+  /** IA32_APIC_BASE. */
+  get apicBase(): number {
+    const { base, enabled, x2apic } = this.state;
+    return base + (this.on.bootstrap ? BASE.BSP : 0) + (enabled ? BASE.EN : 0) + (x2apic ? BASE.EXTD : 0);
+  }
+
+  /** Writes IA32_APIC_BASE. False: reserved bits or a forbidden change of mode (#GP). */
+  setApicBase(value: number): boolean {
+    const { state } = this;
+    if (!(value >= 0 && value < 2 ** PHYSICAL_BITS)) return false;
+    const flags = value % 0x1000;
+    const enabled = flags & BASE.EN ? 1 : 0;
+    const x2apic = flags & BASE.EXTD ? 1 : 0;
+    if (flags & BASE.RESERVED || (x2apic && !enabled)) return false;
+    if (x2apic && !state.enabled) return false; // from disabled only to xAPIC
+    if (!x2apic && enabled && state.x2apic) return false; // from x2APIC only to disabled
+    if (!enabled && state.enabled) {
+      const { tpr, waitingForSipi } = state;
+      this.initReset();
+      Object.assign(state, { tpr, waitingForSipi });
+    }
+    if (x2apic || !enabled) state.id = this.on.id;
+    Object.assign(state, { base: value - flags, enabled, x2apic });
+    this.output();
+    this.onBase?.();
+    return true;
+  }
+
+  /** Task priority, 0..255. */
+  get tpr(): number {
+    return this.state.tpr;
+  }
+  set tpr(value: number) {
+    this.state.tpr = value & 0xff;
+    this.output();
+  }
+
+  /** CR8: the task priority's class, 0..15. */
+  get cr8(): number {
+    return this.state.tpr >> 4;
+  }
+  set cr8(value: number) {
+    this.tpr = (value & 15) << 4;
+  }
+
+  /** IA32_TSC_DEADLINE, low and high half. */
+  get tscDeadline(): readonly [number, number] {
+    return [this.state.tscDeadline[0], this.state.tscDeadline[1]];
+  }
+
+  /** Writes IA32_TSC_DEADLINE; without effect when the timer is in another mode. */
+  setTscDeadline(low: number, high: number): void {
+    if (this.timer.mode !== TIMER_MODE.TSC_DEADLINE) return;
+    this.state.tscDeadline[0] = low >>> 0;
+    this.state.tscDeadline[1] = high >>> 0;
+    this.timer.arm();
+  }
+
+  /** The vCPU's TSC was written. */
+  tscChanged(): void {
+    if (this.timer.mode === TIMER_MODE.TSC_DEADLINE) this.timer.arm();
+  }
+
+  /** Reads x2APIC MSR 0x800..0x8ff, low and high half; undefined is #GP. */
+  readMsr(msr: number): readonly [number, number] | undefined {
+    const index = msr - 0x800;
+    if (!this.state.x2apic || !X2APIC.readable.has(index)) return undefined;
+    const low = REGISTERS.read(this, index << 4, 4);
+    return [low, index === X2APIC.ICR ? this.state.icr[1] : 0];
+  }
+
+  /** Writes x2APIC MSR 0x800..0x8ff; false is #GP. */
+  writeMsr(msr: number, low: number, high: number): boolean {
+    const index = msr - 0x800;
+    const writable = X2APIC.writable.get(index);
+    if (!this.state.x2apic || writable === undefined || low & ~writable) return false;
+    if (index === X2APIC.ICR) this.state.icr[1] = high >>> 0;
+    else if (high) return false;
+    if (index === X2APIC.SELF_IPI) this.send((SHORTHAND.SELF << 18) | low);
+    else REGISTERS.write(this, index << 4, 4, low >>> 0);
+    return true;
+  }
+
+  /** The vCPU takes an interrupt: its vector, or -1 when there is none any more. */
+  acknowledge(): number {
+    const { state } = this;
+    const vector = this.deliverable();
+    if (vector >= 0) {
+      setVector(state.irr, vector, false);
+      setVector(state.isr, vector, true);
+      this.output();
+      return vector;
+    }
+    if (!this.on.pic || !this.external()) return -1;
+    state.extInt = 0;
+    const taken = this.on.pic.acknowledge();
+    this.output();
+    return taken;
+  }
+
+  // The wires
+
+  /** LINT0, the 8259's INT. */
+  readonly lint0: IrqLine = { set: (level) => this.wire(0, level) };
+  /** LINT1, NMI. */
+  readonly lint1: IrqLine = { set: (level) => this.wire(1, level) };
+
+  private wire(pin: 0 | 1, level: boolean): void {
+    const { lint, lvt, irr } = this.state;
+    const rises = level && !lint[pin];
+    lint[pin] = level ? 1 : 0;
+    const entry = lvt[LVT.LINT0 + pin];
+    if (rises) this.local(LVT.LINT0 + pin);
+    else if (!level && isLevelTriggered(entry)) setVector(irr, entry & 0xff, false);
+    this.output();
+  }
+
+  /** A level-triggered wire asks again after its EOI, or when it is unmasked. */
+  private sampleWires(): void {
+    const { lint, lvt } = this.state;
+    for (const pin of [0, 1]) {
+      const entry = lvt[LVT.LINT0 + pin];
+      if (lint[pin] && isLevelTriggered(entry) && !(entry & LVT_MASKED)) this.local(LVT.LINT0 + pin);
+    }
+  }
+
+  /** An event of the local vector table. */
+  private local(index: number): void {
+    const entry = this.state.lvt[index];
+    if (entry & LVT_MASKED) return;
+    const mode = index === LVT.TIMER || index === LVT.ERROR ? DELIVERY.FIXED : (entry >>> 8) & 7;
+    if (mode === DELIVERY.EXTINT)
+      this.output(); // the wire's level counts
+    else if (mode !== DELIVERY.STARTUP && mode !== DELIVERY.LOWEST)
+      this.accept({
+        destination: this.state.id,
+        logical: false,
+        mode,
+        vector: entry & 0xff,
+        levelTriggered: isLevelTriggered(entry) && index >= LVT.LINT0 && index !== LVT.ERROR,
+      });
+  }
+
+  // The bus
+
+  get acceptsVectors(): boolean {
+    return this.state.enabled === 1 && (this.state.svr & SVR.ENABLE) !== 0;
+  }
+
+  get priority(): number {
+    return this.ppr;
+  }
+
+  isDestination(destination: number, logical: boolean): boolean {
+    const { enabled, x2apic, id, ldr, dfr } = this.state;
+    if (!enabled) return false;
+    if (destination === BROADCAST) return true;
+    if (!logical) return destination === id;
+    if (x2apic) return destination >>> 16 === this.ldr >>> 16 && (destination & this.ldr & 0xffff) !== 0;
+    if (destination > 0xff) return false;
+    if (destination === 0xff) return true;
+    if (dfr === 0xf) return (destination & ldr) !== 0;
+    // Cluster model; other formats are reserved.
+    return dfr === 0 && destination >> 4 === ldr >> 4 && (destination & ldr & 15) !== 0;
+  }
+
+  accept({ mode, vector, levelTriggered }: InterruptMessage): void {
+    const { state } = this;
+    switch (mode) {
+      case DELIVERY.FIXED:
+      case DELIVERY.LOWEST:
+        if (!this.acceptsVectors) return;
+        if (vector < FIRST_VECTOR) {
+          this.error(ESR.RECEIVED_VECTOR);
+          return;
+        }
+        setVector(state.irr, vector, true);
+        setVector(state.tmr, vector, levelTriggered);
+        this.output();
+        break;
+      case DELIVERY.SMI:
+        this.on.cpu.smi();
+        break;
+      case DELIVERY.NMI:
+        this.on.cpu.nmi();
+        break;
+      case DELIVERY.INIT:
+        this.initReset();
+        this.on.cpu.init();
+        break;
+      case DELIVERY.STARTUP:
+        if (!state.waitingForSipi) return;
+        state.waitingForSipi = 0;
+        this.on.cpu.startup(vector);
+        break;
+      case DELIVERY.EXTINT:
+        state.extInt = 1;
+        this.output();
+        break;
+      default:
+        this.log.guestError(this.name, `message of reserved delivery mode ${mode}`);
+    }
+  }
+
+  // Registers
+
+  /** The logical id that the mode gives. */
+  get ldr(): number {
+    const { x2apic, id, ldr } = this.state;
+    return x2apic ? (((id >>> 4) << 16) | (1 << (id & 15))) >>> 0 : (ldr << 24) >>> 0;
+  }
+
+  /** Processor priority: the higher of the task's and the served interrupt's. */
+  get ppr(): number {
+    const { tpr, isr } = this.state;
+    const served = Math.max(highestVector(isr), 0);
+    return tpr >> 4 >= served >> 4 ? tpr : served & 0xf0;
+  }
+
+  endOfInterrupt(): void {
+    const { isr, tmr } = this.state;
+    const vector = highestVector(isr);
+    if (vector < 0) return;
+    setVector(isr, vector, false);
+    if (hasVector(tmr, vector)) this.on.bus.endOfInterrupt(vector);
+    this.sampleWires();
+    this.output();
+  }
+
+  writeSvr(value: number): void {
+    const { state } = this;
+    state.svr = value & 0x1ff;
+    if (!(value & SVR.ENABLE)) for (const index of state.lvt.keys()) state.lvt[index] |= LVT_MASKED;
+    this.output();
+  }
+
+  writeLvt(index: number, value: number): void {
+    const { state } = this;
+    const mode = this.timer.mode;
+    const masked = state.svr & SVR.ENABLE ? 0 : LVT_MASKED;
+    state.lvt[index] = (value & LVT_WRITABLE[index]) | masked;
+    if (index === LVT.TIMER) this.timer.changeMode(mode);
+    this.sampleWires();
+    this.output();
+  }
+
+  /** A write to ESR shows what was found since the last one. */
+  latchErrors(): void {
+    this.state.esr = this.state.errors;
+    this.state.errors = 0;
+  }
+
+  /** A write to the low half of the ICR sends. */
+  send(low: number): void {
+    const { state } = this;
+    const icr = low & ICR.WRITABLE;
+    state.icr[0] = icr;
+    const mode = (icr >> 8) & 7;
+    const vector = icr & 0xff;
+    if (mode === DELIVERY.INIT && icr & ICR.TRIGGER && !(icr & ICR.LEVEL)) return; // de-assert: of old buses
+    if (mode === 3 || mode === DELIVERY.EXTINT) {
+      this.log.guestError(this.name, `ICR with delivery mode ${mode}`);
+      return;
+    }
+    if (mode <= DELIVERY.LOWEST && vector < FIRST_VECTOR) {
+      this.error(ESR.SENT_VECTOR);
+      return;
+    }
+    const logical = (icr & ICR.LOGICAL) !== 0;
+    let destination = state.x2apic ? state.icr[1] : state.icr[1] >>> 24;
+    if (!state.x2apic && !logical && destination === 0xff) destination = BROADCAST;
+    const message = { destination, logical, mode, vector, levelTriggered: false };
+    switch (icr >> 18) {
+      case SHORTHAND.SELF:
+        if (this.state.enabled) this.accept(message);
+        break;
+      case SHORTHAND.ALL:
+        this.on.bus.deliverToAll(message);
+        break;
+      case SHORTHAND.OTHERS:
+        this.on.bus.deliverToAll(message, this);
+        break;
+      default:
+        this.on.bus.deliver(message);
+    }
+  }
+
+  private error(bit: number): void {
+    const { state } = this;
+    const fresh = (state.errors & bit) === 0;
+    state.errors |= bit;
+    if (fresh) this.local(LVT.ERROR);
+  }
+
+  // Outputs
+
+  /** The vector that may interrupt now, or -1. */
+  private deliverable(): number {
+    if (!this.acceptsVectors) return -1;
+    const vector = highestVector(this.state.irr);
+    return vector >> 4 > this.ppr >> 4 ? vector : -1;
+  }
+
+  /** The 8259 interrupts: through LINT0, by an ExtINT message, or directly where the APIC is off. */
+  private external(): boolean {
+    const { lint, enabled, extInt, lvt } = this.state;
+    if (!lint[0]) return false;
+    const entry = lvt[LVT.LINT0];
+    return !enabled || extInt === 1 || (!(entry & LVT_MASKED) && ((entry >>> 8) & 7) === DELIVERY.EXTINT);
+  }
+
+  private output(): void {
+    this.on.cpu.intr.set(this.deliverable() >= 0 || this.external());
+  }
+}
+
+function isLevelTriggered(entry: number): boolean {
+  return (entry & 0x8000) !== 0 && ((entry >>> 8) & 7) === DELIVERY.FIXED;
+}
