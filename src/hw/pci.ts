@@ -76,6 +76,8 @@ export interface PciOptions {
   readonly express?: boolean;
   /** Function 0 of several. */
   readonly multifunction?: boolean;
+  /** Bytes of state beside configuration space (`state.own`), for a function that is a whole device. */
+  readonly own?: number;
   /** The header's layout: 0, or 1 for bridges. */
   readonly headerType?: 0 | 1;
   /** Runs after a write to [offset, offset+size) of configuration space; after a reset or a load with all of it. */
@@ -106,12 +108,13 @@ interface Bar {
   base: number | undefined;
 }
 
-function stateLayout(configSize: number, vectors: number) {
+function stateLayout(configSize: number, vectors: number, own: number) {
   return layout('pci', 1, {
     config: bytes(configSize),
     level: u1, // of the device's interrupt
     msixTable: bytes(16 * vectors),
     msixPending: bytes(8 * Math.ceil(vectors / 64)),
+    own: bytes(own),
   });
 }
 type PciLayout = ReturnType<typeof stateLayout>;
@@ -141,7 +144,7 @@ export class PciFunction implements Device<PciLayout> {
     const size = options.express ? 0x1000 : 0x100;
     this.name = `${options.name}.pci`;
     this.options = options;
-    this.layout = stateLayout(size, options.msix?.vectors ?? 0);
+    this.layout = stateLayout(size, options.msix?.vectors ?? 0, options.own ?? 0);
     this.state = create<PciLayout['fields']>(this.layout);
     this.initial = new Uint8Array(size);
     this.writableBits = new Uint8Array(size);
@@ -179,6 +182,11 @@ export class PciFunction implements Device<PciLayout> {
   /** The bits of a register that a write changes. */
   writable(offset: number, size: AccessSize, mask: number): void {
     for (let i = 0; i < size; i++) this.writableBits[offset + i] = mask >>> (8 * i);
+  }
+
+  /** Registers in [from, to) that remember what is written and do nothing else. */
+  remembers(from: number, to: number): void {
+    this.writableBits.fill(0xff, from, to);
   }
 
   /** The bits of a register that writing a one clears. */
@@ -294,6 +302,7 @@ export class PciFunction implements Device<PciLayout> {
   reset(): void {
     this.state.config.set(this.initial);
     this.state.level = 0;
+    this.state.own.fill(0);
     this.msix?.reset();
     this.resumed();
   }
