@@ -9,49 +9,21 @@
  */
 import type { Device, DeviceLog, IrqLine, Mmio, Wiring } from '../../hw/device.ts';
 import { BROADCAST, DELIVERY, type InterruptMessage } from '../../hw/interrupt-message.ts';
-import { array, create, f64, initially, layout, u1, u8, u32 } from '../../state/layout.ts';
+import { create } from '../../state/layout.ts';
 import type { ApicBus, ApicNode } from './apic-bus.ts';
+import { STATE } from './apic-state.ts';
 import { ApicTimer, TIMER_MODE, type TimeStampCounter } from './apic-timer.ts';
-import { ESR, LVT, LVT_MASKED, LVT_WRITABLE, PRESENT, REGISTERS, X2APIC } from './registers.ts';
+import { decodeIcr, ESR, FIRST_VECTOR, ICR_WRITABLE } from './icr.ts';
+import { LVT, LVT_MASKED, LVT_WRITABLE } from './lvt.ts';
+import { PRESENT, REGISTERS } from './registers.ts';
+import { readX2apic, writeX2apic } from './x2apic.ts';
 import { hasVector, highestVector, setVector } from './vectors.ts';
 
 /** IA32_APIC_BASE. */
 const BASE = { BSP: 0x100, EXTD: 0x400, EN: 0x800, RESERVED: 0x2ff };
-const BASE_DEFAULT = 0xfee0_0000;
 /** Physical addresses that IA32_APIC_BASE can hold, bits. */
 const PHYSICAL_BITS = 40;
 const SVR = { ENABLE: 0x100 };
-const ICR = { LOGICAL: 0x800, LEVEL: 0x4000, TRIGGER: 0x8000, WRITABLE: 0xc_cfff };
-const SHORTHAND = { NONE: 0, SELF: 1, ALL: 2, OTHERS: 3 };
-/** Vectors below are the processor's own. */
-const FIRST_VECTOR = 16;
-
-const STATE = layout('apic', 1, {
-  base: initially(f64, BASE_DEFAULT), // IA32_APIC_BASE without its flags
-  enabled: initially(u1, 1), // its EN
-  x2apic: u1, // its EXTD
-  id: u32,
-  tpr: u8,
-  ldr: u8,
-  dfr: initially(u8, 0xf),
-  svr: initially(u32, 0xff),
-  irr: array(u32, 8),
-  isr: array(u32, 8),
-  tmr: array(u32, 8),
-  esr: u8,
-  errors: u8, // shown in ESR by the next write to it
-  icr: array(u32, 2),
-  lvt: array(initially(u32, LVT_MASKED), 6),
-  lint: array(u1, 2), // the wires
-  extInt: u1, // an ExtINT message waits
-  waitingForSipi: u1,
-  initialCount: u32,
-  divide: u8,
-  countStart: f64,
-  countDone: initially(u1, 1),
-  rang: f64,
-  tscDeadline: array(u32, 2),
-});
 
 /** What a local APIC tells its vCPU. */
 export interface ApicCpu {
@@ -224,22 +196,12 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
 
   /** Reads x2APIC MSR 0x800..0x8ff, low and high half; undefined is #GP. */
   readMsr(msr: number): readonly [number, number] | undefined {
-    const index = msr - 0x800;
-    if (!this.state.x2apic || !X2APIC.readable.has(index)) return undefined;
-    const low = REGISTERS.read(this, index << 4, 4);
-    return [low, index === X2APIC.ICR ? this.state.icr[1] : 0];
+    return this.state.x2apic ? readX2apic(this, msr - 0x800) : undefined;
   }
 
   /** Writes x2APIC MSR 0x800..0x8ff; false is #GP. */
   writeMsr(msr: number, low: number, high: number): boolean {
-    const index = msr - 0x800;
-    const writable = X2APIC.writable.get(index);
-    if (!this.state.x2apic || writable === undefined || low & ~writable) return false;
-    if (index === X2APIC.ICR) this.state.icr[1] = high >>> 0;
-    else if (high) return false;
-    if (index === X2APIC.SELF_IPI) this.send((SHORTHAND.SELF << 18) | low);
-    else REGISTERS.write(this, index << 4, 4, low >>> 0);
-    return true;
+    return this.state.x2apic === 1 && writeX2apic(this, msr - 0x800, low, high);
   }
 
   /** The vCPU takes an interrupt: its vector, or -1 when there is none any more. */
@@ -414,34 +376,28 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
   /** A write to the low half of the ICR sends. */
   send(low: number): void {
     const { state } = this;
-    const icr = low & ICR.WRITABLE;
+    const icr = low & ICR_WRITABLE;
     state.icr[0] = icr;
-    const mode = (icr >> 8) & 7;
-    const vector = icr & 0xff;
-    if (mode === DELIVERY.INIT && icr & ICR.TRIGGER && !(icr & ICR.LEVEL)) return; // de-assert: of old buses
-    if (mode === 3 || mode === DELIVERY.EXTINT) {
-      this.log.guestError(this.name, `ICR with delivery mode ${mode}`);
-      return;
-    }
-    if (mode <= DELIVERY.LOWEST && vector < FIRST_VECTOR) {
-      this.error(ESR.SENT_VECTOR);
-      return;
-    }
-    const logical = (icr & ICR.LOGICAL) !== 0;
-    let destination = state.x2apic ? state.icr[1] : state.icr[1] >>> 24;
-    if (!state.x2apic && !logical && destination === 0xff) destination = BROADCAST;
-    const message = { destination, logical, mode, vector, levelTriggered: false };
-    switch (icr >> 18) {
-      case SHORTHAND.SELF:
-        if (this.state.enabled) this.accept(message);
+    const { what, message } = decodeIcr(icr, state.icr[1], state.x2apic === 1);
+    switch (what) {
+      case 'nothing':
         break;
-      case SHORTHAND.ALL:
+      case 'reserved':
+        this.log.guestError(this.name, `ICR with delivery mode ${message.mode}`);
+        break;
+      case 'bad-vector':
+        this.error(ESR.SENT_VECTOR);
+        break;
+      case 'self':
+        this.accept(message);
+        break;
+      case 'all':
         this.on.bus.deliverToAll(message);
         break;
-      case SHORTHAND.OTHERS:
+      case 'others':
         this.on.bus.deliverToAll(message, this);
         break;
-      default:
+      case 'destination':
         this.on.bus.deliver(message);
     }
   }

@@ -1,26 +1,33 @@
 /**
- * The local APIC's registers: its window, and which of them are x2APIC MSRs.
+ * The local APIC's registers in their window.
  *
- * Spec: Intel SDM volume 3, "The Local APIC Block Diagram" (address map) and
- * "x2APIC Register Address Space".
+ * Spec: Intel SDM volume 3, "The Local APIC Block Diagram" (address map).
  */
-import { bank } from '../../hw/bank.ts';
-import type { LocalApic } from './local-apic.ts';
+import { type Banked, bank } from '../../hw/bank.ts';
+import type { ApicState } from './apic-state.ts';
 
 /** Integrated APIC with six LVT entries, as QEMU says. */
 const VERSION = 0x0005_0014;
 
-/** Entries of the local vector table, in order of address. */
-export const LVT = { TIMER: 0, THERMAL: 1, PERFORMANCE: 2, LINT0: 3, LINT1: 4, ERROR: 5 };
-export const LVT_MASKED = 0x1_0000;
-export const LVT_WRITABLE = [0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff];
-
-export const ESR = { SENT_VECTOR: 0x20, RECEIVED_VECTOR: 0x40, ILLEGAL_REGISTER: 0x80 };
+/** A local APIC as its registers see it. */
+export interface ApicRegisters extends Banked {
+  readonly state: ApicState;
+  readonly timer: { load(count: number): void; arm(): void; currentCount(): number };
+  tpr: number;
+  readonly ppr: number;
+  readonly ldr: number;
+  endOfInterrupt(): void;
+  writeSvr(value: number): void;
+  writeLvt(index: number, value: number): void;
+  latchErrors(): void;
+  /** The low half of the ICR was written. */
+  send(low: number): void;
+}
 
 const row = { stride: 0x10 };
 const ignore = () => {};
 
-export const REGISTERS = bank<LocalApic>(0x1000, {
+export const REGISTERS = bank<ApicRegisters>(0x1000, {
   ID: {
     at: 0x020,
     read: ({ state }) => (state.x2apic ? state.id : state.id << 24),
@@ -97,26 +104,3 @@ export const PRESENT: ReadonlySet<number> = new Set([
   ...[0x02, 0x03, ...range(0x08, 0x0f), ...range(0x10, 0x28)],
   ...[0x30, 0x31, ...range(0x32, 0x37), 0x38, 0x39, 0x3e],
 ]);
-
-/** x2APIC MSRs, by number - 0x800: those that can be read, and the bits that can be written. */
-export const X2APIC = {
-  ICR: 0x30,
-  SELF_IPI: 0x3f,
-  readable: new Set([
-    ...[0x02, 0x03, 0x08, 0x0a, 0x0d, 0x0f, ...range(0x10, 0x28)],
-    ...[0x30, ...range(0x32, 0x37), 0x38, 0x39, 0x3e],
-  ]),
-  writable: new Map<number, number>([
-    ...([
-      [0x08, 0xff], // TPR
-      [0x0b, 0], // EOI
-      [0x0f, 0x1ff], // SVR
-      [0x28, 0], // ESR
-      [0x30, 0xc_cfff], // ICR
-      [0x38, -1], // initial count
-      [0x3e, 0xb], // divide configuration
-      [0x3f, 0xff], // self IPI
-    ] as const),
-    ...LVT_WRITABLE.map((writable, index) => [0x32 + index, writable] as const),
-  ]),
-};
