@@ -15,6 +15,8 @@ qemu-system-riscv64|qemu-system-misc|the outside oracle for machines, and the pe
 qemu-riscv64|qemu-user|the outside oracle for single instructions
 qemu-img|qemu-utils|disk images to compare ours with
 dtc|device-tree-compiler|reads the device trees that boards generate
+iasl|acpica-tools|reads the ACPI tables that the PC boards generate
+qemu-system-x86_64|qemu-system-x86|the outside oracle for PCs
 riscv64-linux-gnu-gcc|gcc-riscv64-linux-gnu|builds the guest programs of the benchmarks
 cpio|cpio|the other side of the initial ramdisk tests
 xz|xz-utils|makes the archives that the fetching tests serve
