@@ -35,6 +35,11 @@ export interface PciBusOptions {
 export class PciBus implements PciSocket {
   readonly memory: Bus;
   readonly ports: PortBus;
+  /** The memory-mapped configuration space of this root bus: 1 MiB for each bus number. */
+  readonly ecam: Mmio = {
+    read: (at, size) => this.readConfig((at >>> 20) & 0xff, (at >>> 12) & 0xff, at & 0xfff, size),
+    write: (at, size, value) => this.writeConfig((at >>> 20) & 0xff, (at >>> 12) & 0xff, at & 0xfff, size, value),
+  };
   private readonly options: PciBusOptions;
   private readonly functions: (PciFunction | undefined)[] = new Array(FUNCTIONS).fill(undefined);
   /** How many functions drive each pin of each device. */
@@ -97,14 +102,6 @@ export class PciBus implements PciSocket {
 
   writeConfig(bus: number, devfn: number, offset: number, size: AccessSize, value: number): void {
     this.find(bus, devfn)?.writeConfig(offset, size, value);
-  }
-
-  /** The memory-mapped configuration space of this root bus: 1 MiB for each bus number. */
-  ecam(): Mmio {
-    return {
-      read: (at, size) => this.readConfig((at >>> 20) & 0xff, (at >>> 12) & 0xff, at & 0xfff, size),
-      write: (at, size, value) => this.writeConfig((at >>> 20) & 0xff, (at >>> 12) & 0xff, at & 0xfff, size, value),
-    };
   }
 
   /** Routes changed: every line is driven anew. */

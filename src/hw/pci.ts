@@ -94,6 +94,8 @@ export interface PciSocket {
   interrupt(slot: number, pin: number, level: boolean): void;
   /** A message signalled interrupt: `data` written to `address`. */
   message(address: number, data: number): void;
+  /** The wiring of pins to lines changed. */
+  rerouted(): void;
 }
 
 interface Bar {
@@ -321,6 +323,11 @@ export class PciFunction implements Device<PciLayout> {
   /** Sends an interrupt message; it is a write to memory, which needs a bus master. */
   send(address: number, data: number): void {
     if (this.busMaster) this.socket?.message(address, data);
+  }
+
+  /** For chip sets: their registers wire pins to other lines now. */
+  protected rerouted(): void {
+    this.socket?.rerouted();
   }
 
   private setLevel(level: boolean): void {
