@@ -4,18 +4,7 @@
  * Spec: Bochs VBE extensions, version 5 of the interface (ID 0xb0c5), as QEMU's "standard VGA" document describes it.
  * Values that do not fit are made to fit, as QEMU does it, and read back changed.
  */
-import {
-  CHAIN_4,
-  CLOCKING,
-  CRTC,
-  DISPI,
-  DISPI_ENABLE,
-  DISPI_ID,
-  GFX,
-  SEQ,
-  type VgaState,
-  vbeEnabled,
-} from './vga-state.ts';
+import { CRTC, DISPI, DISPI_ENABLE, DISPI_ID, GFX, type VgaState, vbeEnabled } from './vga-state.ts';
 
 const MAX = { XRES: 16000, YRES: 12000, BPP: 32 };
 const DEPTHS = [4, 8, 15, 16, 24, 32];
@@ -127,7 +116,7 @@ function fit(state: VgaState, vramSize: number): void {
 
 /** The VGA registers follow the mode, so that what looks at them finds a graphics mode of this size. */
 function showOnVga(state: VgaState, pitch: number): void {
-  const { dispi, gfx, crtc, seq } = state;
+  const { dispi, gfx, crtc } = state;
   const last = dispi[DISPI.YRES] - 1;
   gfx[GFX.MISC] = (gfx[GFX.MISC] & ~0x0c) | 0x05; // graphics, 64 KiB at 0xa0000
   crtc[CRTC.MODE] |= 3;
@@ -139,11 +128,4 @@ function showOnVga(state: VgaState, pitch: number): void {
   crtc[CRTC.MAX_SCAN] = (crtc[CRTC.MAX_SCAN] & ~0x9f) | 0x40;
   const planar = dispi[DISPI.BPP] === 4;
   gfx[GFX.MODE] = (gfx[GFX.MODE] & ~0x60) | (planar ? 0 : 0x40);
-  if (planar) {
-    seq[SEQ.CLOCKING] &= ~CLOCKING.HALF_DOT_CLOCK;
-    seq[SEQ.MEMORY_MODE] &= ~CHAIN_4;
-  } else {
-    seq[SEQ.MEMORY_MODE] |= CHAIN_4;
-    seq[SEQ.MAP_MASK] |= 0x0f;
-  }
 }

@@ -7,7 +7,7 @@
  * Byte p of each 32-bit word of video memory is plane p: the plane bytes of one address lie together, and chain-4
  * memory is linear. Odd/even addresses are packed (planes 0 and 1 of word n are addresses 2n and 2n + 1).
  */
-import { CHAIN_4, GFX, GFX_MODE, SEQ, type VgaState } from './vga-state.ts';
+import { GFX, GFX_MODE, isChain4, mapMaskOf, type VgaState } from './vga-state.ts';
 
 /** Four plane bits to four bytes of all zeros or all ones. */
 export const EXPAND = Uint32Array.from({ length: 16 }, (_, bits) => {
@@ -41,7 +41,7 @@ export function readWindow(state: VgaState, vram: Vram, offset: number, latching
   const at = locate(state, offset);
   if (at < 0) return 0xff;
   const { gfx } = state;
-  if (state.seq[SEQ.MEMORY_MODE] & CHAIN_4) return vram.bytes[at] ?? 0xff;
+  if (isChain4(state)) return vram.bytes[at] ?? 0xff;
   if (gfx[GFX.MODE] & GFX_MODE.ODD_EVEN) {
     const plane = (gfx[GFX.READ_MAP] & 2) | (at & 1);
     return vram.bytes[((at & ~1) << 1) | plane] ?? 0xff;
@@ -62,8 +62,8 @@ export function writeWindow(state: VgaState, vram: Vram, offset: number, value: 
   const at = locate(state, offset);
   if (at < 0) return;
   const { gfx } = state;
-  const mapMask = state.seq[SEQ.MAP_MASK] & 15;
-  if (state.seq[SEQ.MEMORY_MODE] & CHAIN_4) {
+  const mapMask = mapMaskOf(state);
+  if (isChain4(state)) {
     if (mapMask & (1 << (at & 3)) && at < vram.bytes.length) vram.bytes[at] = value;
   } else if (gfx[GFX.MODE] & GFX_MODE.ODD_EVEN) {
     const plane = (gfx[GFX.READ_MAP] & 2) | (at & 1);

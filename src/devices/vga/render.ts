@@ -108,7 +108,8 @@ export class Renderer {
       height: (crtc[CRTC.V_DISPLAY_END] | ((overflow & 0x02) << 7) | ((overflow & 0x40) << 3)) + 1,
       start: 4 * ((crtc[CRTC.START_HIGH] << 8) | crtc[CRTC.START_LOW]),
       pitch: crtc[CRTC.OFFSET] << 3,
-      repeats: depth === 'cga' ? doubleScan : (((scan & 0x1f) + 1) << doubleScan) - 1,
+      // With the CGA's addressing each scan line of a row is a row of pixels of its own.
+      repeats: crtc[CRTC.MODE] & 1 ? (((scan & 0x1f) + 1) << doubleScan) - 1 : doubleScan,
       split: crtc[CRTC.LINE_COMPARE] | ((overflow & 0x10) << 4) | ((scan & 0x40) << 3),
     };
   }

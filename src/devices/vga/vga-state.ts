@@ -95,3 +95,14 @@ export function powerOn(): VgaState {
 export function vbeEnabled(state: VgaState): boolean {
   return (state.dispi[DISPI.ENABLE] & DISPI_ENABLE.ENABLED) !== 0;
 }
+
+/** The memory mode of the sequencer; modes of the Bochs interface have their own, which its registers do not show. */
+export function isChain4(state: VgaState): boolean {
+  if (vbeEnabled(state)) return state.dispi[DISPI.BPP] !== 4;
+  return (state.seq[SEQ.MEMORY_MODE] & CHAIN_4) !== 0;
+}
+
+/** The planes that a write changes. */
+export function mapMaskOf(state: VgaState): number {
+  return vbeEnabled(state) && isChain4(state) ? 15 : state.seq[SEQ.MAP_MASK] & 15;
+}
