@@ -25,7 +25,7 @@ export const CASE = { a: 0, b: 16, control: 32, status: 36, result: 40, second: 
 export const fpu = x87({ control: CONTROL_AT, status: STATUS_AT, scratch: SCRATCH_AT });
 
 /** What the operands are. */
-export type Kind = 'register' | 'f32' | 'f64' | 'i64' | 'bcd' | 'angle' | 'small' | 'none';
+export type Kind = 'register' | 'f32' | 'f64' | 'i64' | 'bcd' | 'angle' | 'small' | 'unit' | 'quarter';
 export interface Operation {
   readonly name: string;
   readonly a: Kind;
@@ -108,6 +108,20 @@ function list(): Operation[] {
   put('extract', (code, k) => void pushes(code, k, code.call(fpu.extract, result(k), second(k), a(k))));
   for (const name of ['one', 'zero', 'l2t', 'l2e', 'pi', 'lg2', 'ln2'] as const) {
     put(name, (code, k) => void code.call(fpu.constants[name], result(k)));
+  }
+  for (const name of ['fsin', 'fcos'] as const) {
+    put(name, (code, k) => void code.call(fpu[name], result(k), a(k)), { a: 'angle', ulps: 1 });
+  }
+  for (const name of ['fsincos', 'fptan'] as const) {
+    put(name, (code, k) => void pushes(code, k, code.call(fpu[name], result(k), second(k), a(k))), {
+      a: 'angle',
+      ulps: 1,
+    });
+  }
+  put('f2xm1', (code, k) => void code.call(fpu.f2xm1, result(k), a(k)), { a: 'unit', ulps: 1 });
+  for (const name of ['fpatan', 'fyl2x', 'fyl2xp1'] as const) {
+    const b = name === 'fyl2xp1' ? 'quarter' : 'register';
+    put(name, (code, k) => void code.call(fpu[name], result(k), a(k), at(k, CASE.b)), { b, before: 'b', ulps: 1 });
   }
   return all;
 }

@@ -47,8 +47,8 @@ import {
   type Value,
   wrap,
   xor32,
-  zext32,
 } from '../../../ir/value.ts';
+import { divideWide, multiplyHigh } from './wide.ts';
 import { type Core, signsOf, within } from './core.ts';
 import {
   BIAS,
@@ -67,17 +67,6 @@ import {
 } from './format.ts';
 
 const MIN = INTEGER_BIT;
-
-/** The high half of a 64 x 64 bit product, by 32-bit halves, in place. */
-export function multiplyHigh(code: Code, x: Value, y: Value): Value {
-  const xl = code.let(zext32(x));
-  const xh = code.let(shrU(x, 32));
-  const yl = code.let(zext32(y));
-  const yh = code.let(shrU(y, 32));
-  const t = code.let(add(mul(xh, yl), shrU(mul(xl, yl), 32)));
-  const w = code.let(add(mul(xl, yh), zext32(t)));
-  return code.let(add(add(mul(xh, yh), shrU(t, 32)), shrU(w, 32)));
-}
 
 /** Masked precision exception, 64 bits, to nearest. */
 const PLAIN_MASK = 0xf20;
@@ -287,28 +276,6 @@ function makeMul(core: Core): IrFunction {
   });
 }
 const xor64Top = (x: Value): Value => sub(-1, x);
-
-/** Quotient of high:low and a divisor with bit 63 set, high less than it; by digits of 32 bits. */
-function divideWide(code: Code, high: Value, low: Value, divisor: Value): { quotient: Value; rest: Value } {
-  const dh = code.let(shrU(divisor, 32));
-  const dl = code.let(zext32(divisor));
-  const digit = (above: Value, next: Value): { digit: Value; rest: Value } => {
-    const q = code.var(divU(above, dh));
-    const r = code.var(sub(above, mul(q.value, dh)));
-    const tooLarge = (): Value => or32(gtU(q.value, 0xffffffff), gtU(mul(q.value, dl), or(shl(r.value, 32), next)));
-    // At most twice; a remainder of 33 bits ends it.
-    for (let n = 0; n < 2; n++) {
-      code.if(and32(ltU(r.value, 1n << 32n), tooLarge()), () => {
-        q.set(sub(q.value, 1));
-        r.set(add(r.value, dh));
-      });
-    }
-    return { digit: q.value, rest: code.let(sub(or(shl(above, 32), next), mul(q.value, divisor))) };
-  };
-  const first = digit(high, code.let(shrU(low, 32)));
-  const second = digit(first.rest, code.let(zext32(low)));
-  return { quotient: code.let(add(shl(first.digit, 32), second.digit)), rest: second.rest };
-}
 
 /** What a remainder is in units of the divisor: nothing, less than a half, a half, more. */
 function tailOf(code: Code, rest: Value, divisor: Value): Value {

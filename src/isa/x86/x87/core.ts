@@ -75,7 +75,7 @@ export interface X87Options {
   readonly control: number;
   /** 32-bit field: the status word. Its TOP is neither read nor changed. */
   readonly status: number;
-  /** 64 bytes that may hold anything between calls. */
+  /** 96 bytes that may hold anything between calls. */
   readonly scratch: number;
 }
 
