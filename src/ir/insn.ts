@@ -8,7 +8,7 @@
 import { Code } from './code.ts';
 import * as op from './op.ts';
 import type { Type } from './op.ts';
-import { add32, cpu, type I32, type I64, i32, i64, load, local, pcPlus, reg, type Value } from './value.ts';
+import { add32, and, cpu, type I32, type I64, i32, i64, load, local, or, pcPlus, reg, shl, type Value } from './value.ts';
 
 /** A register operand: its number now, or the byte offset of its slot in the CPU state at run time. */
 export type RegOperand = number | Value;
@@ -36,13 +36,27 @@ export interface RegisterFile {
 const LOAD = { i32: op.I32_LOAD, i64: op.I64_LOAD, f64: op.F64_LOAD, v128: op.V128_LOAD } as const;
 const STORE = { i32: op.I32_STORE, i64: op.I64_STORE, f64: op.F64_STORE, v128: op.V128_STORE } as const;
 
+/** A part of a register of 64 bits: `size` bits from bit `at`. */
+export interface Part {
+  readonly size: 8 | 16;
+  readonly at: 0 | 8;
+}
+
+interface Write {
+  readonly file: RegisterFile;
+  readonly to: RegOperand;
+  readonly value: Value;
+  /** The other bits stay. */
+  readonly part?: Part;
+}
+
 export class Insn extends Code {
   /** Bytes of this instruction. */
   readonly length: number;
   /** The instruction word, where a row must report it. */
   readonly word: Value;
   end: End = { kind: 'next' };
-  private pending: { readonly file: RegisterFile; readonly to: RegOperand; readonly value: Value }[] = [];
+  private pending: Write[] = [];
 
   constructor(length: number, word: Value, locals: Type[] = []) {
     super();
@@ -68,6 +82,12 @@ export class Insn extends Code {
   write(file: RegisterFile, to: RegOperand, value: Value): void {
     if (value.type !== file.type) throw new TypeError(`register of type ${file.type} set to ${value.type}`);
     this.pending.push({ file, to, value });
+  }
+
+  /** Writes a part of an i64 register; several parts of one register may be written. */
+  writePart(file: RegisterFile, to: RegOperand, value: Value, part: Part): void {
+    if (file.type !== 'i64' || value.type !== 'i64') throw new TypeError('a part of a register that is no i64');
+    this.pending.push({ file, to, value, part });
   }
 
   jump(target: I64, link = false): void {
@@ -109,11 +129,23 @@ export class Insn extends Code {
       this.end = { ...end, changed: this.let(end.changed) };
     }
     const values = writes.length === 1 ? [writes[0].value] : writes.map(({ value }) => this.let(value));
-    writes.forEach(({ file, to }, n) => {
-      if (typeof to === 'number') this.emit({ kind: 'reg', reg: file.first + to, value: values[n] });
-      else this.store(STORE[file.type], add32(cpu, to), values[n], file.offset);
+    writes.forEach(({ file, to, part }, n) => {
+      const value = values[n];
+      if (typeof to === 'number') {
+        const whole = part ? merge(reg(file.first + to, 'i64'), value, part) : value;
+        this.emit({ kind: 'reg', reg: file.first + to, value: whole });
+      } else if (part) {
+        const store = part.size === 8 ? op.I64_STORE8 : op.I64_STORE16;
+        this.store(store, add32(cpu, to), value, file.offset + part.at / 8);
+      } else this.store(STORE[file.type], add32(cpu, to), value, file.offset);
     });
   }
+}
+
+/** `old` with the bits of `part` from the low bits of `value`. */
+function merge(old: Value, value: Value, { size, at }: Part): Value {
+  const mask = 2 ** size - 1;
+  return or(and(old, i64(~(BigInt(mask) << BigInt(at)))), shl(and(value, mask), at));
 }
 
 function readsRegisters(value: Value): boolean {

@@ -1,0 +1,332 @@
+/**
+ * Interrupts and exceptions: through the interrupt vector table or gates, with
+ * a change of stack where privilege changes; double and triple faults.
+ *
+ * Spec: SDM volume 3, "Interrupt and Exception Handling", "64-Bit Mode Stack
+ * Frame", "Double Fault Exception (#DF)"; volume 3, "Interrupt and Exception
+ * Handling in Virtual-8086 Mode".
+ */
+import { define } from '../../ir/code.ts';
+import {
+  add,
+  add32,
+  and,
+  and32,
+  eq32,
+  eqz,
+  eqz32,
+  extendU,
+  gtU32,
+  i32,
+  i64,
+  ltU32,
+  ne32,
+  or,
+  or32,
+  select,
+  shl,
+  shl32,
+  shrU,
+  shrU32,
+  sub,
+  type Value,
+  wrap,
+  zext32,
+} from '../../ir/value.ts';
+import { fault, faultNumber, faultWith } from './fault.ts';
+import { get, put } from './field.ts';
+import { image } from './flags.ts';
+import { updateMode } from './mode.ts';
+import {
+  baseOf,
+  cacheSegment,
+  descriptor,
+  dplOf,
+  isPresent,
+  isSegment,
+  limitOf,
+  loadReal,
+  nullSegment,
+  setAccessed,
+  typeOf,
+} from './segment.ts';
+import { isLong64, Stack } from './stack.ts';
+import { Attr, Cr0, Eflags, Seg, Vector } from './state.ts';
+import { isLongMode, linearSum, SystemCode } from './system-memory.ts';
+import { taskSwitch } from './task.ts';
+
+/** What `deliver` is told beside the vector. */
+export const Source = {
+  /** An exception or an external interrupt: privilege is not asked for, error codes have EXT set. */
+  external: 1,
+  /** An error code is pushed: bits 16 to 31. */
+  hasError: 2,
+  /** INT n, INT3, INTO. */
+  software: 4,
+} as const;
+
+/** EFLAGS as software sees it, i64. */
+export const eflagsImage = define('eflags_image', [], 'i64', (f) => {
+  const arithmetic = image(f, get('ccOp'), { a: get('ccA'), b: get('ccB'), c: get('ccC') });
+  f.return(or(arithmetic, extendU(get('eflags'))));
+});
+
+/** The instruction pointer as an offset in CS. */
+export const ipOf = (linear: Value): Value =>
+  select(isLong64(), linear, zext32(sub(linear, get('segBase', Seg.cs * 8))));
+
+const clearFlags = (mask: number): Value => and32(get('eflags'), ~mask);
+
+/** By the interrupt vector table. */
+const deliverReal = define('deliver_real', ['i32', 'i64'], 'i32', (f, vector, pc) => {
+  const s = new SystemCode(f);
+  f.if(gtU32(or32(shl32(vector, 2), 3), get('idtLimit')), () => f.return(fault(Vector.gp, 0)));
+  const entry = f.let(wrap(s.read(add(get('idtBase'), extendU(shl32(vector, 2))), 4)));
+  const stack = Stack.current(s, i32(2));
+  stack.push(f.call(eflagsImage));
+  stack.push(extendU(get('segSelector', Seg.cs * 4)));
+  stack.push(ipOf(pc));
+  stack.commit();
+  put(f, 'eflags', clearFlags(Eflags.if | Eflags.tf | Eflags.ac | Eflags.rf));
+  f.call(loadReal, i32(Seg.cs), shrU32(entry, 16));
+  put(f, 'pc', add(get('segBase', Seg.cs * 8), extendU(and32(entry, 0xffff))));
+  f.call(updateMode);
+  f.return(i32(0));
+});
+
+/** Offset of a stack pointer for a privilege level in the task-state segment, by its type. */
+const deliverProtected = define('deliver_protected', ['i32', 'i32', 'i64'], 'i32', (f, vector, source, pc) => {
+  const s = new SystemCode(f);
+  const ext = f.let(and32(source, Source.external));
+  const idtError = f.let(or32(add32(shl32(vector, 3), 2), ext));
+  const long = f.let(isLongMode());
+  const size = select(long, i32(4), i32(3));
+  const place = f.let(shl32(vector, size));
+  f.if(gtU32(add32(place, select(long, i32(15), i32(7))), get('idtLimit')), () =>
+    f.return(faultWith(Vector.gp, idtError)),
+  );
+  const gate = f.let(add(get('idtBase'), extendU(place)));
+  const words = f.let(s.read(gate, 8));
+  const low = f.let(wrap(words));
+  const high = f.let(wrap(shrU(words, 32)));
+  const type = f.let(and32(shrU32(high, 8), 31));
+  const cpl = f.let(get('cpl'));
+  const isTask = and32(eqz32(long), eq32(type, 5));
+  const is32 = f.let(ne32(and32(type, 8), 0));
+  // 14 and 15: interrupt and trap gates of 32 or 64 bits; 6 and 7: of 16 bits, not in long mode.
+  const isGate = or32(eq32(and32(type, 0x1e), 14), and32(eqz32(long), eq32(and32(type, 0x1e), 6)));
+  f.if(eqz32(or32(isTask, isGate)), () => f.return(faultWith(Vector.gp, idtError)));
+  f.if(and32(ne32(and32(source, Source.software), 0), ltU32(dplOf(high), cpl)), () =>
+    f.return(faultWith(Vector.gp, idtError)),
+  );
+  f.if(eqz32(isPresent(high)), () => f.return(faultWith(Vector.np, idtError)));
+  const selector = f.let(shrU32(low, 16));
+  f.if(isTask, () =>
+    f.return(f.call(taskSwitch, selector, i32(2), or32(and32(source, -0x1_0000 | Source.hasError), ext), pc)),
+  );
+  f.if(eqz32(and32(selector, 0xfffc)), () => f.return(faultWith(Vector.gp, ext)));
+  const code = descriptor(s, selector, ext);
+  const codeError = f.let(or32(and32(selector, 0xfffc), ext));
+  const gp = () => f.return(faultWith(Vector.gp, codeError));
+  const codeType = f.let(typeOf(code.high));
+  const dpl = f.let(dplOf(code.high));
+  f.if(eqz32(and32(isSegment(code.high), ne32(and32(codeType, Attr.code), 0))), gp);
+  f.if(gtU32(dpl, cpl), gp);
+  const isLongCode = ne32(and32(code.high, 0x20_0000), 0);
+  // In long mode handlers are 64-bit code.
+  f.if(and32(long, or32(eqz32(isLongCode), ne32(and32(code.high, 0x40_0000), 0))), gp);
+  f.if(eqz32(isPresent(code.high)), () => f.return(faultWith(Vector.np, codeError)));
+  const conforming = ne32(and32(codeType, Attr.conforming), 0);
+  const inner = f.let(and32(eqz32(conforming), ltU32(dpl, cpl)));
+  const newCpl = f.let(select(inner, dpl, cpl));
+  const v86 = f.let(ne32(and32(get('eflags'), Eflags.vm), 0));
+  f.if(and32(v86, ne32(newCpl, 0)), gp);
+  const offset = f.let(or32(and32(low, 0xffff), and32(high, -0x1_0000)));
+  const target = f.var(extendU(select(is32, offset, and32(offset, 0xffff))));
+
+  // Where the frame goes.
+  const bytes = select(long, i32(8), select(is32, i32(4), i32(2)));
+  const oldSs = f.let(get('segSelector', Seg.ss * 4));
+  const oldSp = f.let(get('gpr', 4 * 8));
+  const newSs = f.var(i32(0));
+  const base = f.var(i64(0));
+  const sp = f.var(oldSp);
+  const mask = f.var(i64(-1));
+  const limit = f.var(i64(-1));
+  const ssLow = f.var(i32(0));
+  const ssHigh = f.var(i32(0));
+  f.if(
+    long,
+    () => {
+      target.set(or(target.value, shl(s.read(add(gate, 8), 4), 32)));
+      const ist = f.let(and32(istOf(high), 7));
+      f.if(or32(ne32(ist, 0), inner), () => {
+        const at = select(ist, add32(shl32(ist, 3), 28), add32(shl32(dpl, 3), 4));
+        const where = f.let(at);
+        f.if(gtU32(add32(where, 7), get('segLimit', Seg.tr * 4)), () =>
+          f.return(faultWith(Vector.ts, or32(and32(get('segSelector', Seg.tr * 4), 0xfffc), ext))),
+        );
+        sp.set(s.read(add(get('segBase', Seg.tr * 8), extendU(where)), 8));
+      });
+      sp.set(and(sp.value, -16));
+    },
+    () => {
+      f.if(
+        inner,
+        () => {
+          const tssBig = f.let(ne32(and32(get('segAttr', Seg.tr * 4), 8), 0));
+          const at = f.let(select(tssBig, add32(shl32(dpl, 3), 4), add32(shl32(dpl, 2), 2)));
+          const last = add32(at, select(tssBig, i32(7), i32(3)));
+          f.if(gtU32(last, get('segLimit', Seg.tr * 4)), () =>
+            f.return(faultWith(Vector.ts, or32(and32(get('segSelector', Seg.tr * 4), 0xfffc), ext))),
+          );
+          const tss = f.let(linearSum(get('segBase', Seg.tr * 8), extendU(at)));
+          f.if(
+            tssBig,
+            () => {
+              sp.set(s.read(tss, 4));
+              newSs.set(wrap(s.read(add(tss, 4), 2)));
+            },
+            () => {
+              sp.set(s.read(tss, 2));
+              newSs.set(wrap(s.read(add(tss, 2), 2)));
+            },
+          );
+          const error = f.let(or32(and32(newSs.value, 0xfffc), ext));
+          const ts = () => f.return(faultWith(Vector.ts, error));
+          f.if(eqz32(and32(newSs.value, 0xfffc)), () => f.return(faultWith(Vector.ts, ext)));
+          const stackSegment = stackDescriptor(s, newSs.value, ext);
+          f.if(ne32(and32(newSs.value, 3), dpl), ts);
+          f.if(ne32(dplOf(stackSegment.high), dpl), ts);
+          const stackType = typeOf(stackSegment.high);
+          const writable = eq32(and32(stackType, Attr.code | Attr.writable), Attr.writable);
+          f.if(eqz32(and32(isSegment(stackSegment.high), writable)), ts);
+          f.if(eqz32(isPresent(stackSegment.high)), () => f.return(faultWith(Vector.ss, error)));
+          ssLow.set(stackSegment.low);
+          ssHigh.set(setAccessed(s, stackSegment));
+          base.set(baseOf(stackSegment.low, ssHigh.value));
+          const big = ne32(and32(ssHigh.value, 0x40_0000), 0);
+          mask.set(select(big, i64(0xffff_ffff), i64(0xffff)));
+          const down = ne32(and32(stackType, Attr.conforming), 0);
+          limit.set(select(down, mask.value, extendU(limitOf(stackSegment.low, ssHigh.value))));
+        },
+        () => {
+          base.set(get('segBase', Seg.ss * 8));
+          mask.set(get('stackMask'));
+          limit.set(i64(-1));
+        },
+      );
+    },
+  );
+  const user = eq32(newCpl, 3);
+  const stack = new Stack(s, base.value, sp.value, mask.value, bytes, user, limit.value);
+  const flags = f.let(f.call(eflagsImage));
+  f.if(v86, () => {
+    for (const seg of [Seg.gs, Seg.fs, Seg.ds, Seg.es]) stack.push(extendU(get('segSelector', seg * 4)));
+  });
+  f.if(or32(long, inner), () => {
+    stack.push(extendU(oldSs));
+    stack.push(oldSp);
+  });
+  stack.push(flags);
+  stack.push(extendU(get('segSelector', Seg.cs * 4)));
+  stack.push(ipOf(pc));
+  f.if(and32(source, Source.hasError), () => stack.push(extendU(shrU32(source, 16))));
+
+  // Nothing can fail any more.
+  const accessed = setAccessed(s, code);
+  f.if(v86, () => {
+    for (const seg of [Seg.gs, Seg.fs, Seg.ds, Seg.es]) f.call(nullSegment, i32(seg), i32(0));
+  });
+  put(f, 'cpl', newCpl);
+  f.if(inner, () => {
+    f.if(
+      long,
+      () => f.call(nullSegment, i32(Seg.ss), newCpl),
+      () => {
+        cacheSegment(f, i32(Seg.ss), newSs.value, ssLow.value, ssHigh.value);
+      },
+    );
+  });
+  const kept = f.let(get('gpr', 4 * 8));
+  const spMask = f.let(stack.mask);
+  put(f, 'gpr', or(and(kept, notOf(spMask)), and(stack.sp.value, spMask)), 4 * 8);
+  cacheSegment(f, i32(Seg.cs), or32(and32(selector, 0xfffc), newCpl), code.low, accessed);
+  const interruptGate = eqz32(and32(type, 1));
+  put(f, 'eflags', clearFlags(Eflags.tf | Eflags.nt | Eflags.rf | Eflags.vm));
+  f.if(interruptGate, () => put(f, 'eflags', clearFlags(Eflags.if)));
+  put(f, 'pc', select(long, target.value, zext32(add(target.value, baseOf(code.low, code.high)))));
+  f.call(updateMode);
+  f.return(i32(0));
+});
+
+/** The IST field of a 64-bit gate. */
+const istOf = (high: Value): Value => and32(high, 7);
+const notOf = (mask: Value): Value => sub(-1, mask);
+
+/** As `descriptor`, but what is wrong with the selector is a fault of the task-state segment. */
+function stackDescriptor(s: SystemCode, selector: Value, ext: Value) {
+  const { f } = s;
+  const local = and32(selector, 4);
+  const none = and32(ne32(local, 0), ne32(and32(get('segAttr', Seg.ldtr * 4), Attr.unusable), 0));
+  const limit = select(local, get('segLimit', Seg.ldtr * 4), get('gdtLimit'));
+  f.if(or32(none, gtU32(or32(selector, 7), limit)), () =>
+    f.return(faultWith(Vector.ts, or32(and32(selector, 0xfffc), ext))),
+  );
+  return descriptor(s, selector, ext);
+}
+
+/**
+ * deliver(vector, source, pc): enters the handler with `pc` (linear) as where it returns to. Gives a fault, or 0: only
+ * then anything has changed, but for accessed bits and what is below a stack pointer.
+ */
+export const deliver = define('deliver', ['i32', 'i32', 'i64'], 'i32', (f, vector, source, pc) => {
+  f.if(eqz(and(get('cr0'), Cr0.pe)), () => f.return(f.call(deliverReal, vector, pc)));
+  f.if(and32(ne32(and32(get('eflags'), Eflags.vm), 0), ne32(and32(source, Source.software), 0)), () => {
+    // INT n in virtual-8086 mode: by the redirection bitmap with VME, else only at IOPL 3.
+    const iopl = and32(shrU32(get('eflags'), 12), 3);
+    f.if(ne32(iopl, 3), () => f.return(fault(Vector.gp, 0)));
+  });
+  f.return(f.call(deliverProtected, vector, source, pc));
+});
+
+/** Vectors whose faults add up to a double fault; page faults do too, after themselves or these. */
+const CONTRIBUTORY = [Vector.de, Vector.ts, Vector.np, Vector.ss, Vector.gp].reduce<number>(
+  (set, v) => set | (1 << v),
+  0,
+);
+const isContributory = (vector: Value): Value => and32(ltU32(vector, 32), and32(shrU32(i32(CONTRIBUTORY), vector), 1));
+
+/** raise(cause, tval, pc): delivers an exception that an instruction at `pc` raised; faults in it add up. */
+export const raise = define('raise', ['i32', 'i64', 'i64'], undefined, (f, cause, tval, pc) => {
+  const now = f.var(cause);
+  const address = f.var(tval);
+  put(f, 'waiting', 0);
+  f.loop((again) => {
+    const vector = f.let(and32(now.value, 0xff));
+    f.if(eq32(vector, Vector.pf), () => put(f, 'cr2', address.value));
+    const hasError = select(and32(now.value, 0x100), i32(Source.hasError), i32(0));
+    const real = f.let(isRealStyleForErrors());
+    const source = or32(select(real, i32(0), hasError), or32(Source.external, and32(now.value, -0x1_0000)));
+    const second = f.let(f.call(deliver, vector, source, pc));
+    f.if(second, () => {
+      const next = f.let(and32(second, 0xff));
+      address.set(get('faultAddress'));
+      f.if(eq32(vector, Vector.df), () => {
+        put(f, 'shutdown', 1);
+        put(f, 'stopped', 1);
+        put(f, 'attention', 1);
+        f.return();
+      });
+      const isPage = eq32(vector, Vector.pf);
+      const both = or32(
+        and32(isContributory(vector), isContributory(next)),
+        and32(isPage, or32(isContributory(next), eq32(next, Vector.pf))),
+      );
+      now.set(select(both, i32(faultNumber(Vector.df, 0)), second));
+      f.br(again);
+    });
+  });
+});
+/** Real-address mode pushes no error codes. */
+const isRealStyleForErrors = (): Value => eqz(and(get('cr0'), Cr0.pe));
