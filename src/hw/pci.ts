@@ -80,6 +80,8 @@ export interface PciOptions {
   readonly own?: number;
   /** The header's layout: 0, or 1 for bridges. */
   readonly headerType?: 0 | 1;
+  /** Runs before a read of [offset, offset+size), for registers that are made when they are looked at. */
+  readonly reading?: (offset: number, size: number) => void;
   /** Runs after a write to [offset, offset+size) of configuration space; after a reset or a load with all of it. */
   readonly written?: (offset: number, size: number) => void;
 }
@@ -255,6 +257,7 @@ export class PciFunction implements Device<PciLayout> {
 
   /** A configuration read; `offset` is below the size, unaligned offsets as the bus lets them through. */
   readConfig(offset: number, size: AccessSize): number {
+    this.options.reading?.(offset, size);
     const { config } = this.state;
     let value = 0;
     for (let i = 0; i < size; i++) value |= (offset + i < config.length ? config[offset + i] : 0xff) << (8 * i);

@@ -3,7 +3,7 @@
  * features, queues, configuration space.
  *
  * Spec: OASIS VIRTIO 1.2, "Basic Facilities of a Virtio Device". A transport
- * (virtio-mmio now, PCI later) drives it and carries its interrupts.
+ * (virtio-mmio, virtio-pci) drives it and carries its interrupts.
  */
 
 import { initially, json, type Layout, reset, type StateOf, u8, u64 } from '../state/layout.ts';
@@ -107,6 +107,35 @@ export abstract class VirtioDevice implements Device {
       // A driver may have filled queues before it said that it is ready.
       for (let queue = 0; queue < this.queues.length; queue++) this.notify(queue);
     }
+  }
+
+  /** The driver accepts 32 feature bits: the low half (0) or the high one (1). */
+  acceptFeatures(half: number, bits: number, legacy: boolean): void {
+    if (half > 1) return;
+    if (this.state.status & STATUS.FEATURES_OK) {
+      this.log.guestError(this.name, 'features written after FEATURES_OK');
+      return;
+    }
+    const shift = BigInt(32 * half);
+    const others = this.state.features & ~(0xffff_ffffn << shift);
+    const accepted = BigInt(bits) << shift;
+    // A legacy driver cannot be told no: what was not offered just stays off.
+    this.state.features = others | (legacy ? accepted & this.offered(true) : accepted);
+  }
+
+  /** A modern driver wrote a status other than 0: FEATURES_OK stays off when it accepted what was not offered. */
+  setModernStatus(status: number): void {
+    const { features } = this.state;
+    const deciding = status & STATUS.FEATURES_OK && !(this.state.status & STATUS.FEATURES_OK);
+    if (deciding && (features & ~this.offered(false) || !(features & FEATURE.VERSION_1))) {
+      this.log.guestError(this.name, `features 0x${features.toString(16)} refused`);
+      this.setStatus(status & ~STATUS.FEATURES_OK);
+    } else this.setStatus(status);
+  }
+
+  /** Bytes of the configuration space. */
+  configLength(): number {
+    return this.config().length;
   }
 
   /** The driver notified a queue. */

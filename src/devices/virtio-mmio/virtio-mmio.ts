@@ -8,7 +8,7 @@
 import { alignUp } from '../../bits/endian.ts';
 import { bank } from '../../hw/bank.ts';
 import type { AccessSize, Device, DeviceLog, IrqLine, Mmio } from '../../hw/device.ts';
-import { FEATURE, STATUS, type VirtioDevice, type VirtioTransport } from '../../hw/virtio.ts';
+import type { VirtioDevice, VirtioTransport } from '../../hw/virtio.ts';
 import type { QueueState } from '../../hw/virtqueue.ts';
 import { create, initially, layout, u32 } from '../../state/layout.ts';
 
@@ -122,17 +122,7 @@ export class VirtioMmio implements Device<typeof STATE>, VirtioTransport {
   }
 
   acceptFeatures(bits: number): void {
-    const half = this.state.driverFeaturesSel;
-    if (!this.device || half > 1) return;
-    if (this.device.state.status & STATUS.FEATURES_OK) {
-      this.log.guestError(this.name, 'features written after FEATURES_OK');
-      return;
-    }
-    const shift = BigInt(32 * half);
-    const others = this.device.state.features & ~(0xffff_ffffn << shift);
-    const accepted = BigInt(bits) << shift;
-    // A legacy driver cannot be told no: what was not offered just stays off.
-    this.device.state.features = others | (this.legacy ? accepted & this.device.offered(true) : accepted);
+    this.device?.acceptFeatures(this.state.driverFeaturesSel, bits, this.legacy);
   }
 
   status(): number {
@@ -149,16 +139,8 @@ export class VirtioMmio implements Device<typeof STATE>, VirtioTransport {
       this.state.guestPageSize = guestPageSize;
       return;
     }
-    if (!this.legacy && status & STATUS.FEATURES_OK && !(device.state.status & STATUS.FEATURES_OK)) {
-      const { features } = device.state;
-      const refused = features & ~device.offered(false);
-      if (refused || !(features & FEATURE.VERSION_1)) {
-        this.log.guestError(this.name, `features 0x${features.toString(16)} refused`);
-        device.setStatus(status & ~STATUS.FEATURES_OK);
-        return;
-      }
-    }
-    device.setStatus(status);
+    if (this.legacy) device.setStatus(status);
+    else device.setModernStatus(status);
   }
 
   maxSize(): number {
