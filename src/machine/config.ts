@@ -23,9 +23,11 @@ export interface DeviceConfig {
 export interface DriveConfig {
   readonly id: string;
   readonly disk: Disk;
-  /** QEMU's `if=`: none, virtio, pflash. */
+  /** QEMU's `if=`: none, virtio, pflash, ide, floppy, scsi. */
   readonly interface: string;
   readonly index?: number;
+  /** `media=cdrom`. */
+  readonly cdrom?: boolean;
   readonly serial?: string;
 }
 
@@ -38,6 +40,17 @@ export interface ChardevConfig {
 export interface BootModule {
   readonly data: Uint8Array;
   readonly commandLine: string;
+}
+
+/** What firmware is told about booting (`-boot`). */
+export interface BootConfig {
+  /** Letters: a floppy, c disk, d CD-ROM, n network; QEMU's `cad` when left out. */
+  readonly order?: string;
+  readonly menu?: boolean;
+  /** Milliseconds. */
+  readonly splashTime?: number;
+  /** Milliseconds until a boot that found nothing is tried again; -1: never. */
+  readonly rebootTimeout?: number;
 }
 
 export interface MachineConfig {
@@ -59,6 +72,22 @@ export interface MachineConfig {
   /** In place of `initrd` for a Multiboot kernel. */
   readonly modules?: readonly BootModule[];
   readonly append?: string;
+  readonly boot?: BootConfig;
+  /** Firmware and option ROMs that boards look for, by QEMU's file names: `bios-256k.bin`, `vgabios-stdvga.bin`. */
+  readonly roms?: Readonly<Record<string, Uint8Array>>;
+  /** Option ROMs that firmware runs (`-option-rom`), by name. */
+  readonly optionRoms?: Readonly<Record<string, Uint8Array>>;
+  /** Whether the board brings its default devices (not `-nodefaults`); yes when left out. */
+  readonly defaults?: boolean;
+  /** The graphics card: `std`, `none`; the board's own when left out. */
+  readonly vga?: string;
+  /** false is `-nographic`: firmware may use the serial port instead of the screen. */
+  readonly graphic?: boolean;
+  readonly uuid?: string;
+  /** Parallel ports; undefined is `-parallel none`. */
+  readonly parallels?: readonly (CharBackend | undefined)[];
+  /** Where bytes written to port 0xe9 go (`-debugcon`). */
+  readonly debugcon?: CharBackend;
   readonly dtb?: Uint8Array;
   /** serial0, serial1, ...; undefined is `-serial none`. */
   readonly serials: readonly (CharBackend | undefined)[];

@@ -23,7 +23,8 @@ import type { MachineConfig } from './config.ts';
 import { type Chosen, patchFdt, setChosen, writeFdt } from './fdt.ts';
 import { recognise, type Segment } from './loader.ts';
 import { placeFdt, placeImages, resetVector } from './riscv-virt-boot.ts';
-import { plugDevices, type VirtioModel } from './riscv-virt-devices.ts';
+import { plugDevices } from './riscv-virt-devices.ts';
+import type { VirtioModel } from './virtio-models.ts';
 import { type VirtCpu, virtTree } from './riscv-virt-fdt.ts';
 import {
   type Area,

@@ -10,6 +10,7 @@
  */
 import type { AccessSize, Device, DeviceLog, Mmio } from '../../hw/device.ts';
 import type { Disk } from '../../hw/disk.ts';
+import type { MemoryArea } from '../../hw/memory-area.ts';
 import { bytes, create, json, type Layout, layout, type StateOf, u8, u32 } from '../../state/layout.ts';
 import { cfiTable, WRITE_BUFFER_LOG2 } from './cfi.ts';
 
@@ -55,6 +56,13 @@ export interface PflashShape {
   readonly sectorSize: number;
 }
 
+/** Memory that guests read directly while the flash reads like memory; as large as the flash. */
+export interface PflashMemory {
+  readonly area: MemoryArea;
+  /** Guest-physical. */
+  readonly address: number;
+}
+
 export class Pflash implements Device<FlashLayout> {
   readonly name: string;
   readonly layout: FlashLayout;
@@ -65,10 +73,19 @@ export class Pflash implements Device<FlashLayout> {
   private readonly shape: PflashShape;
   private readonly query: Uint8Array;
   private readonly disk: Disk | undefined;
+  private readonly memory: PflashMemory | undefined;
   private writes: Promise<void> = Promise.resolve();
 
   /** `content` fills the flash from its start; the rest is erased (0xff), or zero without content. */
-  constructor(name: string, log: DeviceLog, shape: PflashShape, content?: Uint8Array, disk?: Disk) {
+  constructor(
+    name: string,
+    log: DeviceLog,
+    shape: PflashShape,
+    content?: Uint8Array,
+    disk?: Disk,
+    memory?: PflashMemory,
+  ) {
+    this.memory = memory;
     this.name = name;
     this.log = log;
     this.shape = shape;
@@ -76,6 +93,7 @@ export class Pflash implements Device<FlashLayout> {
     this.readOnly = disk?.readOnly ?? false;
     this.layout = layout('pflash', 1, fields(shape.size));
     this.state = create(this.layout);
+    if (memory) this.state.content = memory.area.bytes;
     if (content) this.state.content.fill(0xff).set(content.subarray(0, shape.size));
     this.query = cfiTable(shape.size / CHIPS, shape.sectorSize / CHIPS);
     this.mmio = {
@@ -88,6 +106,24 @@ export class Pflash implements Device<FlashLayout> {
   reset(): void {
     const { content } = this.state;
     Object.assign(this.state, { command: COMMAND.ARRAY, status: 0, cycle: 0, left: 0, block: 0, buffer: [], content });
+    this.show();
+  }
+
+  resumed(): void {
+    const { memory, state } = this;
+    if (memory && state.content !== memory.area.bytes) {
+      memory.area.bytes.set(state.content);
+      state.content = memory.area.bytes;
+    }
+    this.show();
+  }
+
+  /** Guests read the memory itself, as long as it reads like that. */
+  private show(): void {
+    if (!this.memory) return;
+    const { area, address } = this.memory;
+    area.readOnly = true;
+    area.place(this.inArrayMode ? address : undefined);
   }
 
   /** True while the whole window reads like memory and `state.content` is what a read gives. */
@@ -127,6 +163,7 @@ export class Pflash implements Device<FlashLayout> {
   private write(offset: number, size: AccessSize, value: number): void {
     if (this.state.cycle === 0) this.start(offset, value & 0xff);
     else this.proceed(offset, size, value);
+    this.show();
   }
 
   /** The first cycle: a command. */

@@ -1,0 +1,26 @@
+/**
+ * A board as a machine sees it, whatever its processor: devices on buses, images
+ * that come back at a reset, a power switch.
+ */
+import type { Bus } from '../hw/bus.ts';
+import type { Device } from '../hw/device.ts';
+import type { PortBus } from '../hw/ports.ts';
+
+export interface MachineBoard {
+  readonly bus: Bus;
+  readonly ports?: PortBus;
+  /** Every device that has state, each with a name of its own. */
+  readonly devices: readonly Device[];
+  /** Where RAM shows in guest-physical space, for `info mtree`. */
+  readonly ramAreas: readonly { readonly name: string; readonly base: number; readonly size: number }[];
+  /** Resets every device and puts what was loaded back into RAM. The vCPUs are the machine's. */
+  resetAll(): void;
+  /** Presses the power button; absent where there is none. */
+  powerButton?(): void;
+  /** The guest powered off; `code` is 0 or what it failed with. To be set by the machine. */
+  onPoweroff: (code: number) => void;
+  /** The guest asked for a reset. To be set by the machine, which calls `resetAll` between two instructions. */
+  onReset: () => void;
+  /** Resolves when everything that devices have given to disks is there. */
+  flushed(): Promise<void>;
+}
