@@ -148,7 +148,8 @@ export function makeRoundToInteger(core: Core): IrFunction {
     const field = wrap(shrU(F64.magnitude(x), F64.fraction));
     code.if(gtS32(field, F64.bias + F64.fraction - 1), () => code.return(bits)); // an integer, or infinite
     const { magnitude, inexact } = nearestInteger(code, x, rounding);
-    code.if(and32(inexact, flags), () => core.raise(code, flags));
+    const raised = code.let(select(inexact, flags, i32(0)));
+    code.if(raised, () => core.raise(code, raised));
     const whole = apply(op.F64_CONVERT_I64_U, magnitude);
     const result = f.bits === 32 ? extendU(bitsF32(apply(op.F32_DEMOTE, whole))) : bitsF64(whole);
     core.return(code, f.signed(f.signOf(given), result));
