@@ -53,21 +53,22 @@ function list(): Operation[] {
   for (const name of ['add', 'sub', 'mul', 'div'] as const) {
     put(name, (code, k) => void code.call(fpu[name], result(k), a(k), b(k), NONE));
   }
-  for (const [name, f, kind] of [
-    ['add_f32', fpu.add, 'f32'],
-    ['sub_f32', fpu.sub, 'f32'],
-    ['mul_f64', fpu.mul, 'f64'],
-    ['div_f64', fpu.div, 'f64'],
-  ] as const) {
+  for (const name of ['add', 'sub', 'subr', 'mul', 'div', 'divr'] as const) {
+    for (const kind of ['f32', 'f64'] as const) {
+      const bits = (k: Value): Value => load(kind === 'f32' ? op.I32_LOAD : op.I64_LOAD, b(k));
+      put(`${name}_${kind}`, (code, k) => void code.call(fpu[kind][name], result(k), a(k), bits(k)), { b: kind });
+    }
+  }
+  for (const name of ['add', 'sub'] as const) {
+    // By way of a register, as integers in memory go.
     put(
-      name,
+      `${name}_widened`,
       (code, k) => {
         const temporary = i32(TEMPORARY_AT);
-        const widen = kind === 'f32' ? fpu.widenF32 : fpu.widenF64;
-        const flags = code.call(widen, temporary, load(kind === 'f32' ? op.I32_LOAD : op.I64_LOAD, b(k)));
-        code.call(f, result(k), a(k), temporary, flags);
+        const flags = code.call(fpu.widenF32, temporary, load(op.I32_LOAD, b(k)));
+        code.call(fpu[name], result(k), a(k), temporary, flags);
       },
-      { b: kind },
+      { b: 'f32' },
     );
   }
   put('sqrt', (code, k) => void code.call(fpu.sqrt, result(k), a(k)));

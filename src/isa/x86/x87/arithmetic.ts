@@ -1,11 +1,8 @@
 /**
- * Addition, subtraction, multiplication, division and square root.
+ * Addition, subtraction, multiplication, division and square root of any operands.
  *
- * Spec: Intel SDM volume 2, FADD, FSUB, FMUL, FDIV, FSQRT.
- *
- * Each begins with what nearly every execution is: normal operands, 64 bits to
- * nearest, the precision exception masked, and a normal result. All else goes
- * through the function after it.
+ * Spec: Intel SDM volume 2, FADD, FSUB, FMUL, FDIV, FSQRT. What nearly every
+ * execution is goes another way (plain.ts).
  *
  * Parameters: destination, left, right (pointers), and flags (EXCEPTION.DE or
  * 0) that came of reading an operand from memory.
@@ -41,7 +38,6 @@ import {
   shl32,
   shrS32,
   shrU,
-  shrU32,
   sub,
   sub32,
   type Value,
@@ -49,53 +45,13 @@ import {
   xor32,
 } from '../../../ir/value.ts';
 import { divideWide, multiplyHigh } from './wide.ts';
-import { type Core, signsOf, within } from './core.ts';
-import {
-  BIAS,
-  EXCEPTION,
-  INTEGER_BIT,
-  isInfinite,
-  isNormal,
-  isZero,
-  type Parts,
-  RC,
-  read,
-  signOf,
-  STATUS,
-  TOP_EXPONENT,
-  write,
-} from './format.ts';
+import { type Core, signsOf } from './core.ts';
+import { BIAS, EXCEPTION, INTEGER_BIT, isInfinite, isZero, RC, read, signOf, TOP_EXPONENT, write } from './format.ts';
 
 const MIN = INTEGER_BIT;
 
-/** Masked precision exception, 64 bits, to nearest. */
-const PLAIN_MASK = 0xf20;
-const PLAIN = 0x320;
-
-/** Rounds 64 bits with a rest to nearest and writes them: the end of a plain operation. */
-function finishPlain(core: Core, code: Code, dst: Value, sign: Value, exponent: Value, head: Value, tail: Value): void {
-  const up = code.let(and32(ltS(tail, 0), or32(ne(tail, MIN), wrap(and(head, 1)))));
-  const sum = code.let(add(head, extendU(up)));
-  const carry = code.let(eqz(sum));
-  const inexact = ne(tail, 0);
-  const status = and32(core.status, ~STATUS.C1);
-  core.setStatus(code, or32(status, or32(shl32(inexact, 5), shl32(up, 9))));
-  write(code, dst, or32(sign, add32(exponent, carry)), or(sum, shl(extendU(carry), 63)));
-  code.return(i32(1));
-}
-
-function whenPlain(core: Core, code: Code, flags: Value, operands: Parts[], body: () => void): void {
-  const plain = and32(
-    eq32(or32(and32(core.control, PLAIN_MASK), flags), PLAIN),
-    operands.map(isNormal).reduce((x, y) => and32(x, y)),
-  );
-  code.if(plain, body);
-}
-/** Room for a carry or a shift. */
-const roomy = (exponent: Value): Value => within(exponent, 70, TOP_EXPONENT - 70);
-
 /** Operand pointers first; `negate` (i32, 0x8000 or 0) turns the sign of b unless it is a NaN. */
-function makeSumSlow(core: Core): IrFunction {
+export function makeSumSlow(core: Core): IrFunction {
   return define('x87_sum', ['i32', 'i32', 'i32', 'i32', 'i32'], 'i32', (code, dst, pa, pb, flags, negate) => {
     core.specials(code, dst, pa, pb);
     const a = read(code, pa);
@@ -188,54 +144,7 @@ export function normaliseRound(core: Core): IrFunction {
   return made;
 }
 
-function makeSum(core: Core, name: 'add' | 'sub', slow: IrFunction): IrFunction {
-  const negate = i32(name === 'sub' ? 0x8000 : 0);
-  return define(`x87_${name}`, ['i32', 'i32', 'i32', 'i32'], 'i32', (code, dst, pa, pb, flags) => {
-    const a = read(code, pa);
-    const b = read(code, pb);
-    whenPlain(core, code, flags, [a, b], () => {
-      const swap = code.let(
-        or32(ltS32(a.exponent, b.exponent), and32(eq32(a.exponent, b.exponent), ltU(a.significand, b.significand))),
-      );
-      const large = code.let(select(swap, b.significand, a.significand));
-      const small = code.let(select(swap, a.significand, b.significand));
-      const exponent = code.let(select(swap, b.exponent, a.exponent));
-      const by = code.let(sub32(exponent, select(swap, a.exponent, b.exponent)));
-      const signB = xor32(b.se, negate);
-      const sign = code.let(and32(select(swap, signB, a.se), 0x8000));
-      code.if(and32(roomy(exponent), ltS32(by, 64)), () => {
-        const count = code.let(extendU(by));
-        const shifted = code.let(shrU(small, count));
-        // Shift counts are modulo 64; in two steps, 64 leaves nothing.
-        const rest = code.let(shl(shl(small, 1), sub(63, count)));
-        code.if(
-          and32(xor32(a.se, signB), 0x8000),
-          () => {
-            const head = code.let(sub(sub(large, shifted), extendU(ne(rest, 0))));
-            const tail = code.let(sub(0, rest));
-            code.if(ne(head, 0), () => {
-              const shift = code.let(clz(head));
-              const moved = code.let(or(shl(head, shift), shrU(shrU(tail, 1), sub(63, shift))));
-              finishPlain(core, code, dst, sign, sub32(exponent, wrap(shift)), moved, code.let(shl(tail, shift)));
-            });
-          },
-          () => {
-            const sum = code.let(add(large, shifted));
-            const carry = code.let(ltU(sum, large));
-            const one = code.let(extendU(carry));
-            const head = code.let(or(shrU(sum, one), shl(one, 63)));
-            const lost = and(and(rest, one), 1);
-            const tail = code.let(or(or(shrU(rest, one), shl(and(sum, one), 63)), lost));
-            finishPlain(core, code, dst, sign, add32(exponent, carry), head, tail);
-          },
-        );
-      });
-    });
-    code.return(code.call(slow, dst, pa, pb, flags, negate));
-  });
-}
-
-function makeMulSlow(core: Core): IrFunction {
+export function makeMulSlow(core: Core): IrFunction {
   return define('x87_mul_slow', ['i32', 'i32', 'i32', 'i32'], 'i32', (code, dst, pa, pb, flags) => {
     core.specials(code, dst, pa, pb);
     const a = read(code, pa);
@@ -256,27 +165,6 @@ function makeMulSlow(core: Core): IrFunction {
   });
 }
 
-function makeMul(core: Core): IrFunction {
-  const slow = makeMulSlow(core);
-  return define('x87_mul', ['i32', 'i32', 'i32', 'i32'], 'i32', (code, dst, pa, pb, flags) => {
-    const a = read(code, pa);
-    const b = read(code, pb);
-    whenPlain(core, code, flags, [a, b], () => {
-      const exponent = code.let(add32(add32(a.exponent, b.exponent), 1 - BIAS));
-      code.if(roomy(exponent), () => {
-        const high = multiplyHigh(code, a.significand, b.significand);
-        const low = code.let(mul(a.significand, b.significand));
-        const short = code.let(shrU(xor64Top(high), 63));
-        const head = code.let(or(shl(high, short), and(shrU(low, 63), short)));
-        const sign = and32(xor32(a.se, b.se), 0x8000);
-        finishPlain(core, code, dst, sign, sub32(exponent, wrap(short)), head, code.let(shl(low, short)));
-      });
-    });
-    code.return(code.call(slow, dst, pa, pb, flags));
-  });
-}
-const xor64Top = (x: Value): Value => sub(-1, x);
-
 /** What a remainder is in units of the divisor: nothing, less than a half, a half, more. */
 function tailOf(code: Code, rest: Value, divisor: Value): Value {
   const other = code.let(sub(divisor, rest));
@@ -284,7 +172,7 @@ function tailOf(code: Code, rest: Value, divisor: Value): Value {
   return code.let(select(eqz(rest), i64(0), beyond));
 }
 
-function quotientOf(code: Code, x: Value, y: Value): { head: Value; tail: Value; less: Value } {
+export function quotientOf(code: Code, x: Value, y: Value): { head: Value; tail: Value; less: Value } {
   const less = code.let(ltU(x, y));
   const high = code.let(select(less, x, shrU(x, 1)));
   const low = code.let(select(less, i64(0), shl(x, 63)));
@@ -292,8 +180,8 @@ function quotientOf(code: Code, x: Value, y: Value): { head: Value; tail: Value;
   return { head: quotient, tail: tailOf(code, rest, y), less };
 }
 
-function makeDiv(core: Core): IrFunction {
-  const slow = define('x87_div_slow', ['i32', 'i32', 'i32', 'i32'], 'i32', (code, dst, pa, pb, flags) => {
+export function makeDivSlow(core: Core): IrFunction {
+  return define('x87_div_slow', ['i32', 'i32', 'i32', 'i32'], 'i32', (code, dst, pa, pb, flags) => {
     core.specials(code, dst, pa, pb);
     const a = read(code, pa);
     const b = read(code, pb);
@@ -317,26 +205,13 @@ function makeDiv(core: Core): IrFunction {
     const exponent = sub32(add32(sub32(x.exponent, y.exponent), BIAS), less);
     code.return(code.call(core.round, dst, sign, exponent, head, tail, core.precision));
   });
-  return define('x87_div', ['i32', 'i32', 'i32', 'i32'], 'i32', (code, dst, pa, pb, flags) => {
-    const a = read(code, pa);
-    const b = read(code, pb);
-    whenPlain(core, code, flags, [a, b], () => {
-      const exponent = code.let(add32(sub32(a.exponent, b.exponent), BIAS));
-      code.if(roomy(exponent), () => {
-        const { head, tail, less } = quotientOf(code, a.significand, b.significand);
-        const sign = and32(xor32(a.se, b.se), 0x8000);
-        finishPlain(core, code, dst, sign, sub32(exponent, less), head, tail);
-      });
-    });
-    code.return(code.call(slow, dst, pa, pb, flags));
-  });
 }
 
 /**
  * The root of a significand (bit 63 set) or, where `odd` (the biased exponent is), of half of it: 64 bits with the leading one
  * at bit 63, and what is left as a fraction. Zimmermann's method with digits of 32 bits.
  */
-function rootOf(code: Code, significand: Value, odd: Value): { head: Value; tail: Value } {
+export function rootOf(code: Code, significand: Value, odd: Value): { head: Value; tail: Value } {
   const shift = code.let(extendU(odd));
   const a = code.let(shrU(significand, shift));
   const below = code.let(and(shl(significand, 63), sub(0, shift)));
@@ -372,8 +247,8 @@ function rootOf(code: Code, significand: Value, odd: Value): { head: Value; tail
 }
 
 /** Parameters: destination, operand. */
-function makeSqrt(core: Core): IrFunction {
-  const slow = define('x87_sqrt_slow', ['i32', 'i32'], 'i32', (code, dst, pa) => {
+export function makeSqrtSlow(core: Core): IrFunction {
+  return define('x87_sqrt_slow', ['i32', 'i32'], 'i32', (code, dst, pa) => {
     core.specials(code, dst, pa, pa);
     const a = read(code, pa);
     code.if(isZero(a), () => core.exact(code, dst, a.se, a.significand));
@@ -385,36 +260,4 @@ function makeSqrt(core: Core): IrFunction {
     const exponent = shrS32(add32(x.exponent, BIAS), 1);
     code.return(code.call(core.round, dst, i32(0), exponent, head, tail, core.precision));
   });
-  return define('x87_sqrt', ['i32', 'i32'], 'i32', (code, dst, pa) => {
-    const a = read(code, pa);
-    whenPlain(core, code, shl32(signOf(a), 15), [a], () => {
-      const { head, tail } = rootOf(code, a.significand, code.let(and32(a.exponent, 1)));
-      const exponent = shrU32(add32(a.exponent, BIAS), 1);
-      finishPlain(core, code, dst, i32(0), exponent, head, tail);
-    });
-    code.return(code.call(slow, dst, pa));
-  });
-}
-
-export interface Arithmetic {
-  /** (dst, a, b, flags) -> delivered */
-  readonly add: IrFunction;
-  /** a - b */
-  readonly sub: IrFunction;
-  readonly mul: IrFunction;
-  /** a / b */
-  readonly div: IrFunction;
-  /** (dst, a) -> delivered */
-  readonly sqrt: IrFunction;
-}
-
-export function makeArithmetic(core: Core): Arithmetic {
-  const sum = makeSumSlow(core);
-  return {
-    add: makeSum(core, 'add', sum),
-    sub: makeSum(core, 'sub', sum),
-    mul: makeMul(core),
-    div: makeDiv(core),
-    sqrt: makeSqrt(core),
-  };
 }

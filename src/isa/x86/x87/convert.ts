@@ -80,20 +80,29 @@ function makeWiden(f: Format): IrFunction {
   });
 }
 
+/** They need nothing of a CPU's state. */
+export const widen = { f32: makeWiden(F32), f64: makeWiden(F64) } as const;
+
 /** (dst, bits) -> delivered: FLD. */
-function makeLoad(core: Core, f: Format, widen: IrFunction): IrFunction {
+function makeLoad(core: Core, f: Format, widened: IrFunction): IrFunction {
   return define(`x87_load_${f.name}`, ['i32', f.type], 'i32', (code, dst, given) => {
     const bits = code.let(f.widen(given));
     core.clearC1(code);
+    const field = code.let(and32(wrap(shrU(bits, f.fraction)), f.top));
+    code.if(within(field, 1, f.top - 1), () => {
+      const se = or32(shl32(f.signOf(bits), 15), add32(field, BIAS - f.bias));
+      write(code, dst, se, or(shl(bits, 63 - f.fraction), INTEGER_BIT));
+      code.return(i32(1));
+    });
     code.if(f.isSignalling(bits), () => {
       code.if(core.raise(code, i32(EXCEPTION.IE)), () => code.return(i32(0)));
-      code.call(widen, dst, f.narrow(or(bits, f.quiet)));
+      code.call(widened, dst, f.narrow(or(bits, f.quiet)));
       code.return(i32(1));
     });
     const denormal = and32(eqz(and(bits, f.infinity)), ne(f.magnitude(bits), 0));
     // Loaded also where that is unmasked, as processors do.
     code.if(denormal, () => void core.raise(code, i32(EXCEPTION.DE)));
-    code.call(widen, dst, given);
+    code.call(widened, dst, given);
     code.return(i32(1));
   });
 }
@@ -291,13 +300,11 @@ export interface Conversions {
 }
 
 export function makeConversions(core: Core): Conversions {
-  const widenF32 = makeWiden(F32);
-  const widenF64 = makeWiden(F64);
   return {
-    widenF32,
-    widenF64,
-    loadF32: makeLoad(core, F32, widenF32),
-    loadF64: makeLoad(core, F64, widenF64),
+    widenF32: widen.f32,
+    widenF64: widen.f64,
+    loadF32: makeLoad(core, F32, widen.f32),
+    loadF64: makeLoad(core, F64, widen.f64),
     storeF32: makeStore(core, F32),
     storeF64: makeStore(core, F64),
     fromInteger: makeFromInteger(core),

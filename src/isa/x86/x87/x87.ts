@@ -5,7 +5,7 @@
  * (format.ts); a destination may be an operand. The functions read the control
  * word and keep the status word, TOP excepted; stack and tags are the caller's.
  */
-import { type Arithmetic, makeArithmetic } from './arithmetic.ts';
+import { type Arithmetic, makeArithmetic } from './plain.ts';
 import { type Comparisons, makeComparisons } from './compare.ts';
 import { type Conversions, makeConversions } from './convert.ts';
 import { Core, type X87Options } from './core.ts';
