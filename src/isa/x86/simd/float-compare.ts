@@ -42,7 +42,7 @@ const PREDICATES: readonly { readonly relation: Relation; readonly not: boolean;
 const [CF, PF, ZF] = [1, 4, 0x40];
 
 export class SseCompare extends SseFloat {
-  /** Flags what a comparison raises; gives the operands as they count, in two calls. */
+  /** Flags what a comparison raises; gives the operands as numbers, denormal ones as MXCSR has them. */
   private note(code: Code, p: Precision, a: Value, b: Value, signals: boolean): Value[] {
     const { control } = this;
     const f = p.format;
