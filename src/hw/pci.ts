@@ -140,7 +140,7 @@ export class PciFunction implements Device<PciLayout> {
   private readonly clearableBits: Uint8Array;
   private readonly bars: Bar[] = [];
   private capabilityEnd = 0x40;
-  private socket: PciSocket | undefined;
+  protected socket: PciSocket | undefined;
   private address = 0;
   private asserted = false;
 

@@ -9,6 +9,7 @@ import { readU32, writeU32 } from '../../bits/endian.ts';
 import { ConfigError } from '../../bits/errors.ts';
 import type { AccessSize, Mmio } from '../../hw/device.ts';
 import { type BarOptions, PciFunction, QEMU_SUBSYSTEM } from '../../hw/pci.ts';
+import { addExpress } from '../../hw/pci-express.ts';
 import type { VirtioDevice } from '../../hw/virtio.ts';
 import { legacySize, legacyWindow, MODERN_SIZE, modernWindow, NOTIFY_MULTIPLIER, STRUCTURE } from './registers.ts';
 import { VirtioPciTransport } from './transport.ts';
@@ -35,7 +36,7 @@ const TYPES: Readonly<Record<number, { readonly legacyId?: number; readonly clas
 
 /** Capabilities' places, and the kinds of structure that they point to. */
 const CAPABILITY = { VENDOR: 0x09, COMMON: 1, NOTIFY: 2, ISR: 3, DEVICE: 4, PCI_CFG: 5 } as const;
-const AT = { COMMON: 0x40, ISR: 0x50, DEVICE: 0x60, NOTIFY: 0x70, PCI_CFG: 0x84, MSIX: 0x98 } as const;
+const AT = { COMMON: 0x40, ISR: 0x50, DEVICE: 0x60, NOTIFY: 0x70, PCI_CFG: 0x84, MSIX: 0x98, EXPRESS: 0xa4 } as const;
 /** Offsets in a capability. */
 const FIELD = { LENGTH: 2, TYPE: 3, BAR: 4, OFFSET: 8, SIZE: 12, EXTRA: 16 } as const;
 
@@ -47,6 +48,8 @@ export interface VirtioPciOptions {
   readonly disableModern?: boolean;
   /** MSI-X vectors; one for each queue and one for the configuration when absent, 0 for no MSI-X. */
   readonly vectors?: number;
+  /** Sits behind a PCI Express port: has the capability of an endpoint. QEMU disables the legacy interface there. */
+  readonly express?: boolean;
   /** PCI class code, where the type alone does not tell it. */
   readonly class?: number;
 }
@@ -82,6 +85,7 @@ export class VirtioPci extends VirtioPciTransport {
       revision: legacy ? 0 : 1,
       subsystem: legacy ? { vendor: VENDOR, device: device.deviceId } : QEMU_SUBSYSTEM,
       interruptPin: 1,
+      express: options.express,
       bars,
       msix: this.vectors ? { vectors: this.vectors, bar: BAR.MSIX, offset: modern ? AT.MSIX : 0x40 } : undefined,
       reading: (offset, size) => this.configAccess(offset, size, false),
@@ -89,6 +93,7 @@ export class VirtioPci extends VirtioPciTransport {
     });
     this.pci.owner = this;
     if (modern) this.describe();
+    if (options.express) addExpress(this.pci, { type: 'endpoint', offset: AT.EXPRESS });
   }
 
   private describe(): void {
