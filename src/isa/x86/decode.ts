@@ -217,7 +217,7 @@ export class Decoder {
 
 const PREFIX_ORDER = { f2: 3, f3: 3, '66': 2, np: 2, any: 0 } as const;
 /** Rows that ask for more are looked at first. */
-function special({ opcode: { prefix, w, exact, digit, modrm, vectorLength } }: Row): number {
+function special({ opcode: { prefix, w, exact, digit, modrm, vectorLength, register } }: Row): number {
   return (
     PREFIX_ORDER[prefix] * 16 +
     (w !== undefined ? 4 : 0) +
@@ -225,6 +225,7 @@ function special({ opcode: { prefix, w, exact, digit, modrm, vectorLength } }: R
     (digit !== undefined ? 2 : 0) +
     (modrm === 'mem' || modrm === 'reg' ? 1 : 0) +
     (vectorLength ? 4 : 0) +
+    (register ? 0 : 1) +
     (modrm === 'none' ? -100 : 0)
   );
 }
@@ -232,6 +233,8 @@ function special({ opcode: { prefix, w, exact, digit, modrm, vectorLength } }: R
 function fits({ opcode, traits }: Row, h: Head): boolean {
   const { prefix, w, exact, digit, modrm, vectorLength } = opcode;
   if (traits.only && (traits.only === 'long') !== (h.bits === 64)) return false;
+  // 90 is NOP, and with REX.B an exchange.
+  if (opcode.map === 0 && opcode.byte === 0x90 && !opcode.register && h.b !== 0) return false;
   if (h.vex) {
     const pp = h.rep === 0xf2 ? 'f2' : h.rep === 0xf3 ? 'f3' : h.has66 ? '66' : 'np';
     if (prefix !== 'any' && prefix !== pp) return false;

@@ -252,6 +252,13 @@ export class X86Insn extends Insn {
     this.gstore(STORES[size], this.address(n, size / 8, true), value);
   }
 
+  /** `size` bits at a linear address. */
+  loadLinear(address: Value, size: Size, update = false): Value {
+    return this.gload(LOADS[size], address, update ? 'store' : 'load');
+  }
+  storeLinear(address: Value, size: Size, value: Value): void {
+    this.gstore(STORES[size], address, value);
+  }
   /** `size` bits at `offset` in a segment, zero-extended. */
   loadAt(seg: number, offset: Value, size: Size): Value {
     return this.gload(LOADS[size], this.linear(seg, offset, size / 8, false));
@@ -370,7 +377,7 @@ export class X86Insn extends Insn {
 
   // Flags.
 
-  private flagOperands(): FlagOperands {
+  flagOperands(): FlagOperands {
     return { a: reg(CC.first, 'i64'), b: reg(CC.first + 1, 'i64'), c: reg(CC.first + 2, 'i64') };
   }
   private ccOpNow(): number | Value {

@@ -63,6 +63,8 @@ export const Source = {
   hasError: 2,
   /** INT n, INT3, INTO. */
   software: 4,
+  /** Not INT n: virtual-8086 mode lets it pass whatever IOPL is. */
+  breakpoint: 8,
 } as const;
 
 /** EFLAGS as software sees it, i64. */
@@ -282,7 +284,8 @@ function stackDescriptor(s: SystemCode, selector: Value, ext: Value) {
  */
 export const deliver = define('deliver', ['i32', 'i32', 'i64'], 'i32', (f, vector, source, pc) => {
   f.if(eqz(and(get('cr0'), Cr0.pe)), () => f.return(f.call(deliverReal, vector, pc)));
-  f.if(and32(ne32(and32(get('eflags'), Eflags.vm), 0), ne32(and32(source, Source.software), 0)), () => {
+  const isIntN = eq32(and32(source, Source.software | Source.breakpoint), Source.software);
+  f.if(and32(ne32(and32(get('eflags'), Eflags.vm), 0), isIntN), () => {
     // INT n in virtual-8086 mode: by the redirection bitmap with VME, else only at IOPL 3.
     const iopl = and32(shrU32(get('eflags'), 12), 3);
     f.if(ne32(iopl, 3), () => f.return(fault(Vector.gp, 0)));

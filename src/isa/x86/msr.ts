@@ -1,0 +1,176 @@
+/**
+ * Model-specific registers: those that are the CPU's own as fields; the rest,
+ * and the local APIC's, by the board.
+ *
+ * Spec: SDM volume 4, "Architectural MSRs".
+ */
+import { define } from '../../ir/code.ts';
+import {
+  and,
+  and32,
+  apply,
+  eq32,
+  eqz,
+  eqz32,
+  i32,
+  i64,
+  ltU32,
+  ne,
+  or,
+  shl32,
+  shrS,
+  sub,
+  select,
+  shrU,
+  sub32,
+  type Value,
+  add,
+  shl,
+  xor,
+} from '../../ir/value.ts';
+import * as op from '../../ir/op.ts';
+import { hostCall, readTime, tlbFlush } from '../isa.ts';
+import { fault } from './fault.ts';
+import { get, put } from './field.ts';
+import { updateMode } from './mode.ts';
+import { Cr0, Cr4, Efer, type FieldName, Seg, Vector } from './state.ts';
+
+/** What the board is asked, as the number of a `hostCall`. Two words go by `result`. */
+export const HostCall = {
+  /** (index, -): reads a register into `result`; 1 when there is none. */
+  readMsr: 1,
+  /** (index, -): writes one from `result`; 1 when there is none or the value is bad. */
+  writeMsr: 2,
+  /** (leaf, subleaf): `result` gets EAX and EBX, `result2` ECX and EDX. */
+  cpuid: 3,
+  /** CR8: (-, -) the priority class, (priority class, -). */
+  readCr8: 4,
+  writeCr8: 5,
+  /** A random number into `result`. */
+  random: 6,
+} as const;
+
+type Check = 'any' | 'canonical';
+/** The registers that are fields, by index. */
+const FIELDS: readonly (readonly [number, FieldName, Check, number?])[] = [
+  [0xc000_0100, 'segBase', 'canonical', Seg.fs * 8],
+  [0xc000_0101, 'segBase', 'canonical', Seg.gs * 8],
+  [0xc000_0102, 'kernelGsBase', 'canonical'],
+  [0xc000_0081, 'star', 'any'],
+  [0xc000_0082, 'lstar', 'canonical'],
+  [0xc000_0083, 'cstar', 'canonical'],
+  [0xc000_0084, 'fmask', 'any'],
+  [0xc000_0103, 'tscAux', 'any'],
+  [0x174, 'sysenterCs', 'any'],
+  [0x175, 'sysenterEsp', 'canonical'],
+  [0x176, 'sysenterEip', 'canonical'],
+  [0x1a0, 'miscEnable', 'any'],
+  [0x2ff, 'mtrrDefType', 'any'],
+];
+const FIXED_MTRRS = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
+const PAT = 0x277;
+const TSC = 0x10;
+const TSC_ADJUST = 0x3b;
+const EFER = 0xc000_0080;
+const XSS = 0xda0;
+const VARIABLE_MTRRS = 0x200;
+
+const gp = fault(Vector.gp, 0);
+
+/** The time-stamp counter: nanoseconds of the board's clock and what software added. */
+export const timeStamp = define('time_stamp', [], 'i64', (f) =>
+  f.return(add(apply(op.I64_TRUNC_SAT_F64_U, f.call(readTime)), get('tscOffset'))),
+);
+
+/** i32: an address that 48 (or, with 5-level paging, 57) bits hold. */
+export const isCanonical = (address: Value): Value => {
+  const spare = select64(ne(and(get('cr4'), Cr4.la57), 0), 7, 16);
+  return eqz(xor(shrS(shl(address, spare), spare), address));
+};
+const select64 = (condition: Value, yes: number, no: number): Value => select(condition, i64(yes), i64(no));
+
+/** read_msr(index): the value to `result`; a fault or 0. */
+export const readMsr = define('read_msr', ['i32'], 'i32', (f, index) => {
+  const give = (value: Value) => {
+    put(f, 'result', value);
+    f.return(i32(0));
+  };
+  for (const [number, field, , at] of FIELDS) f.if(eq32(index, number), () => give(get(field, at)));
+  f.if(eq32(index, EFER), () => give(get('efer')));
+  f.if(eq32(index, TSC), () => give(f.call(timeStamp)));
+  f.if(eq32(index, TSC_ADJUST), () => give(get('tscOffset')));
+  f.if(eq32(index, PAT), () => give(get('pat')));
+  f.if(eq32(index, XSS), () => give(get('xss')));
+  const variable = f.let(sub32(index, VARIABLE_MTRRS));
+  f.if(ltU32(variable, 16), () => {
+    const place = f.let(shl32(and32(variable, 14), 2));
+    give(select(and32(variable, 1), get('mtrrMask', place), get('mtrrBase', place)));
+  });
+  FIXED_MTRRS.forEach((number, n) => {
+    f.if(eq32(index, number), () => give(get('mtrrFixed', n * 8)));
+  });
+  f.if(f.call(hostCall, i32(HostCall.readMsr), index, i32(0)), () => f.return(gp));
+  f.return(i32(0));
+});
+
+const EFER_KNOWN = Efer.sce | Efer.lme | Efer.lma | Efer.nxe;
+
+/** write_msr(index, value): a fault or 0. */
+export const writeMsr = define('write_msr', ['i32', 'i64'], 'i32', (f, index, value) => {
+  const done = () => f.return(i32(0));
+  for (const [number, field, check, at] of FIELDS)
+    f.if(eq32(index, number), () => {
+      if (check === 'canonical') f.if(eqz32(isCanonical(value)), () => f.return(gp));
+      put(f, field, value, at);
+      done();
+    });
+  f.if(eq32(index, EFER), () => {
+    const old = f.let(get('efer'));
+    f.if(ne(and(value, ~EFER_KNOWN), 0), () => f.return(gp));
+    // Long mode is switched with paging off; LMA is the processor's.
+    const paging = ne(and(get('cr0'), Cr0.pg), 0);
+    f.if(and32(paging, ne(and(xor(old, value), Efer.lme), 0)), () => f.return(gp));
+    put(f, 'efer', or(and(value, ~Efer.lma), and(old, Efer.lma)));
+    f.if(ne(and(xor(old, value), Efer.nxe), 0), () => f.call(tlbFlush, i32(0)));
+    f.call(updateMode);
+    done();
+  });
+  f.if(eq32(index, TSC), () => {
+    put(f, 'tscOffset', add(get('tscOffset'), sub(value, f.call(timeStamp))));
+    done();
+  });
+  f.if(eq32(index, TSC_ADJUST), () => {
+    put(f, 'tscOffset', value);
+    done();
+  });
+  f.if(eq32(index, PAT), () => {
+    // Each byte is a memory type: 0, 1, 4, 5, 6 or 7; so bit 1 needs bit 2.
+    f.if(ne(and(value, i64(0xf8f8_f8f8_f8f8_f8f8n)), 0), () => f.return(gp));
+    f.if(ne(and(and(value, xor(shrU(value, 1), -1)), i64(0x0202_0202_0202_0202n)), 0), () => f.return(gp));
+    put(f, 'pat', value);
+    done();
+  });
+  f.if(eq32(index, XSS), () => {
+    f.if(ne(value, 0), () => f.return(gp));
+    done();
+  });
+  const variable = f.let(sub32(index, VARIABLE_MTRRS));
+  f.if(ltU32(variable, 16), () => {
+    const place = f.let(shl32(and32(variable, 14), 2));
+    f.if(
+      and32(variable, 1),
+      () => put(f, 'mtrrMask', value, place),
+      () => put(f, 'mtrrBase', value, place),
+    );
+    done();
+  });
+  FIXED_MTRRS.forEach((number, n) => {
+    f.if(eq32(index, number), () => {
+      put(f, 'mtrrFixed', value, n * 8);
+      done();
+    });
+  });
+  put(f, 'result', value);
+  f.if(f.call(hostCall, i32(HostCall.writeMsr), index, i32(0)), () => f.return(gp));
+  done();
+});
