@@ -225,6 +225,7 @@ export class Hpet implements Device<typeof STATE> {
     const { state } = this;
     const config = state.timerConfig[n];
     const periodic = (config & TN.PERIODIC) !== 0;
+    state.timerConfig[n] &= ~TN.SET_VALUE;
     if (half && config & TN.MODE_32) return;
     if (!periodic || config & TN.SET_VALUE) state.comparator[n] = withHalf(state.comparator[n], half, value);
     if (periodic) {
@@ -232,7 +233,6 @@ export class Hpet implements Device<typeof STATE> {
       const top = half || config & TN.MODE_32 ? 0x7fff_ffff : 0xffff_ffff;
       state.period[n] = withHalf(state.period[n], half, (value & top) >>> 0);
     }
-    state.timerConfig[n] &= ~TN.SET_VALUE;
     state.rang[n] = 0;
     this.arm(n);
   }

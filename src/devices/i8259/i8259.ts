@@ -123,7 +123,7 @@ export class I8259 implements Device<typeof STATE> {
 
   wire(irq: number, level: boolean): void {
     this.request(irq >> 3, 1 << (irq & 7), level);
-    this.output();
+    this.changed(irq >> 3);
   }
 
   /** True while INT is high. */
@@ -139,17 +139,24 @@ export class I8259 implements Device<typeof STATE> {
     if (irq === CASCADE) {
       const second = this.best(SLAVE);
       if (second !== NONE) this.take(SLAVE, second);
+      // The slave's INT falls in an INTA cycle; when it has more to ask, that is a new edge.
+      this.request(MASTER, 1 << CASCADE, false);
       vector = base[SLAVE] + (second === NONE ? 7 : second);
     }
     if (irq !== NONE) this.take(MASTER, irq);
-    this.output();
+    this.changed(irq === CASCADE ? SLAVE : MASTER);
     return vector;
   }
 
-  /** INT is a function of the state; so is the slave's, which is a wire of the master. */
-  output(): void {
-    this.request(MASTER, 1 << CASCADE, this.best(SLAVE) !== NONE);
+  /** INT is a function of the state. */
+  private output(): void {
     this.int.set(this.best(MASTER) !== NONE);
+  }
+
+  /** The state of a chip changed. The slave's INT is a wire of the master, which remembers edges. */
+  private changed(chip: number): void {
+    if (chip === SLAVE) this.request(MASTER, 1 << CASCADE, this.best(SLAVE) !== NONE);
+    this.output();
   }
 
   readCommand(chip: number): number {
@@ -165,7 +172,6 @@ export class I8259 implements Device<typeof STATE> {
     if (value & ICW1.IS) this.initialize(chip, value);
     else if (value & OCW3.IS) this.operate(chip, value);
     else this.endOfInterrupt(chip, value >> 5, value & 7);
-    this.output();
   }
 
   writeData(chip: number, value: number): void {
@@ -174,6 +180,7 @@ export class I8259 implements Device<typeof STATE> {
     switch (state.expects[chip]) {
       case EXPECT.OCW1:
         state.imr[chip] = value;
+        this.changed(chip);
         break;
       case EXPECT.ICW2:
         state.base[chip] = value & 0xf8;
@@ -188,7 +195,6 @@ export class I8259 implements Device<typeof STATE> {
         state.expects[chip] = EXPECT.OCW1;
         break;
     }
-    this.output();
   }
 
   private initialize(chip: number, value: number): void {
@@ -203,13 +209,16 @@ export class I8259 implements Device<typeof STATE> {
     state.expects[chip] = EXPECT.ICW2;
     state.needsIcw4[chip] = value & ICW1.IC4 ? 1 : 0;
     state.single[chip] = value & ICW1.SINGLE ? 1 : 0;
+    this.changed(chip);
   }
 
   private operate(chip: number, value: number): void {
     const { state } = this;
     if (value & OCW3.POLL) state.poll[chip] = 1;
     if (value & OCW3.READ) state.readIsr[chip] = value & OCW3.READ_ISR;
-    if (value & OCW3.SET_SPECIAL_MASK) state.specialMask[chip] = value & OCW3.SPECIAL_MASK ? 1 : 0;
+    if (!(value & OCW3.SET_SPECIAL_MASK)) return;
+    state.specialMask[chip] = value & OCW3.SPECIAL_MASK ? 1 : 0;
+    this.changed(chip);
   }
 
   private endOfInterrupt(chip: number, command: number, level: number): void {
@@ -218,11 +227,11 @@ export class I8259 implements Device<typeof STATE> {
       case OCW2.CLEAR_ROTATE_ON_AUTO_EOI:
       case OCW2.SET_ROTATE_ON_AUTO_EOI:
         state.rotateOnAutoEoi[chip] = command >> 2;
-        break;
+        return;
       case OCW2.EOI:
       case OCW2.ROTATE_ON_EOI: {
         const highest = this.highest(chip, state.isr[chip]);
-        if (highest === NONE) break;
+        if (highest === NONE) return;
         state.isr[chip] &= ~(1 << highest);
         if (command === OCW2.ROTATE_ON_EOI) state.first[chip] = (highest + 1) & 7;
         break;
@@ -238,6 +247,7 @@ export class I8259 implements Device<typeof STATE> {
         state.first[chip] = (level + 1) & 7;
         break;
     }
+    this.changed(chip);
   }
 
   /** A poll is an acknowledge that the processor makes by reading. */
@@ -246,7 +256,7 @@ export class I8259 implements Device<typeof STATE> {
     this.state.poll[chip] = 0;
     if (irq === NONE) return 0;
     this.take(chip, irq);
-    this.output();
+    this.changed(chip);
     return 0x80 | irq;
   }
 

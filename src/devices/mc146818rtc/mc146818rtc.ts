@@ -200,29 +200,27 @@ export class Mc146818Rtc implements Device<typeof STATE> {
   }
 
   private writeA(value: number): void {
-    const { cmos } = this.state;
-    const held = (cmos[A] & REG_A.DIVIDER) > DIVIDER_32KHZ;
-    const holds = (value & REG_A.DIVIDER) > DIVIDER_32KHZ;
-    this.show();
-    cmos[A] = value;
-    this.halt();
+    const { state } = this;
+    const held = isHeld(state.cmos[A]);
+    this.halt((state.cmos[B] & REG_B.SET) !== 0 || isHeld(value));
+    state.cmos[A] = value;
     // The first update comes half a second after the divider has been let go.
-    if (held && !holds) this.state.offset += 500 - modulo1000(this.now());
+    if (held && !isHeld(value)) state.offset += 500 - modulo1000(this.now());
   }
 
   private writeB(value: number): void {
     const { cmos } = this.state;
-    this.show();
+    // The time bytes change under the old format, and are shown in the new one.
+    this.halt((value & REG_B.SET) !== 0 || isHeld(cmos[A]));
     cmos[B] = value & REG_B.SET ? value & ~REG_B.UIE : value;
-    this.halt();
   }
 
-  /** Stops or starts the time bytes as registers A and B say. */
-  private halt(): void {
+  /** Stops or starts the time bytes. */
+  private halt(stop: boolean): void {
     const { state } = this;
-    const halted = state.cmos[B] & REG_B.SET || (state.cmos[A] & REG_A.DIVIDER) > DIVIDER_32KHZ ? 1 : 0;
-    const starts = !halted && state.halted;
-    state.halted = halted;
+    this.show();
+    const starts = !stop && state.halted;
+    state.halted = stop ? 1 : 0;
     if (starts) this.adopt();
   }
 
@@ -241,7 +239,7 @@ export class Mc146818Rtc implements Device<typeof STATE> {
   private period(): number {
     const a = this.state.cmos[A];
     const rate = a & REG_A.RATE;
-    if (rate === 0 || (a & REG_A.DIVIDER) > DIVIDER_32KHZ) return 0;
+    if (rate === 0 || isHeld(a)) return 0;
     return 1 << ((rate <= 2 ? rate + 7 : rate) - 1);
   }
 
@@ -288,6 +286,11 @@ export class Mc146818Rtc implements Device<typeof STATE> {
     if (next === Infinity) this.timer.cancel();
     else this.timer.set(next);
   }
+}
+
+/** Register A holds the divider in reset. */
+function isHeld(a: number): boolean {
+  return (a & REG_A.DIVIDER) > DIVIDER_32KHZ;
 }
 
 function modulo1000(value: number): number {
