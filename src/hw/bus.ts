@@ -43,4 +43,11 @@ export class Bus {
     span.window.mmio.write(address - span.window.base, size, value >>> 0);
     return true;
   }
+
+  /** The bytes of a window that is memory, without side effects of reading; undefined elsewhere. */
+  peek(address: number, length: number): Uint8Array | undefined {
+    const span = this.windows.span(address);
+    if (!span?.window.mmio.peek || address + length > span.end) return undefined;
+    return span.window.mmio.peek(address - span.window.base, length);
+  }
 }

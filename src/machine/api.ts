@@ -3,6 +3,9 @@
  * QMP and the public API all stand on this interface.
  */
 
+import type { DisplaySource } from '../hw/display.ts';
+import type { InputEvent } from '../hw/input.ts';
+
 /** QMP's run states, as far as they occur here. */
 export type RunState = 'prelaunch' | 'running' | 'paused' | 'shutdown' | 'internal-error' | 'debug';
 
@@ -33,6 +36,21 @@ export interface VcpuView {
   translate(virtual: bigint): number | undefined;
 }
 
+/** A key by its name or by its number (see keyOfNumber in hw/qkeycode.ts). */
+export type KeyValue =
+  | { readonly type: 'qcode'; readonly data: string }
+  | { readonly type: 'number'; readonly data: number };
+
+/** The machine's keyboard and pointer, to a person. */
+export interface MachineInput {
+  /** Presses the keys one after the other and releases them backwards, each `holdMs` of guest time after the last. */
+  sendKeys(keys: readonly KeyValue[], holdMs: number): void;
+  /** Events of one moment. Nothing happens and a type is returned when no device takes events of that type. */
+  send(events: readonly InputEvent[]): InputEvent['type'] | undefined;
+  /** Pointers, the one that gets events first. */
+  pointers(): readonly { readonly name: string; readonly absolute: boolean }[];
+}
+
 export interface MachineApi {
   readonly name: string;
   readonly state: RunState;
@@ -48,7 +66,10 @@ export interface MachineApi {
   powerdown(): void;
   /** Ends the machine; resolves when everything is closed. */
   stop(cause?: ShutdownCause): Promise<void>;
-  /** Guest-physical memory; undefined where there is no RAM. */
+  /** The first screen, where the machine has one. */
+  readonly display?: DisplaySource;
+  readonly input?: MachineInput;
+  /** Guest-physical memory; undefined where there is neither RAM nor a window that is memory (Bus.peek). */
   readMemory(address: number, length: number): Uint8Array | undefined;
   writeMemory(address: number, data: Uint8Array): boolean;
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void;
