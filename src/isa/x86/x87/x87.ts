@@ -13,7 +13,9 @@ import { type IntegerFunctions, makeIntegerFunctions } from './integer.ts';
 import { type Logarithms, makeLogarithms } from './logarithm.ts';
 import { makeScaleFunctions, type ScaleFunctions } from './scale.ts';
 import { makeTrigonometry, type TrigonometricFunctions } from './trigonometry.ts';
-import type { IrFunction } from '../../../ir/code.ts';
+import { define, type IrFunction } from '../../../ir/code.ts';
+import { i32, or32, select } from '../../../ir/value.ts';
+import { EXCEPTION, INDEFINITE, STATUS, write } from './format.ts';
 
 export type { X87Options } from './core.ts';
 
@@ -27,8 +29,20 @@ export interface X87
     TrigonometricFunctions {
   /** (flags) -> unmasked: clears C1, sets flags (EXCEPTION, STATUS.stackFault); not 0 where one of them is unmasked */
   readonly raise: IrFunction;
+  /** (dst, overflow) -> delivered: a stack fault, IE and SF, C1 where it is an overflow; writes the indefinite NaN */
+  readonly stackFault: IrFunction;
   /** (dst) -> delivered: raises invalid, writes the indefinite NaN */
   readonly invalid: IrFunction;
+}
+
+function makeStackFault(core: Core): IrFunction {
+  return define('x87_stack_fault', ['i32', 'i32'], 'i32', (code, dst, overflow) => {
+    const unmasked = core.raise(code, i32(EXCEPTION.IE | STATUS.stackFault));
+    core.setStatus(code, or32(core.status, select(overflow, i32(STATUS.C1), i32(0))));
+    code.if(unmasked, () => code.return(i32(0)));
+    write(code, dst, INDEFINITE.se, INDEFINITE.significand);
+    code.return(i32(1));
+  });
 }
 
 export function x87(options: X87Options): X87 {
@@ -37,6 +51,7 @@ export function x87(options: X87Options): X87 {
   return {
     raise: core.raiseFunction,
     invalid: core.invalidFunction,
+    stackFault: makeStackFault(core),
     ...arithmetic,
     ...makeLogarithms(core, arithmetic.add),
     ...makeTrigonometry(core),
