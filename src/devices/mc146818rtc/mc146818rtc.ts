@@ -109,21 +109,6 @@ export class Mc146818Rtc implements Device<typeof STATE> {
     this.state.cmos[at] = value;
   }
 
-  /** RAM in bytes, below and above 4 GiB, in the bytes where PC firmware looks for it. */
-  setMemorySize(below4G: number, above4G: number): void {
-    const low = Math.min(below4G, 640 * 1024) / 1024;
-    const over1M = Math.min(Math.max(below4G - 0x10_0000, 0) / 1024, 0xffff);
-    const over16M = Math.min(Math.max(below4G - 0x100_0000, 0) / 0x1_0000, 0xffff);
-    const put = (at: number, value: number, size: number) => {
-      for (let i = 0; i < size; i++) this.setCmos(at + i, Math.floor(value / 256 ** i) & 0xff);
-    };
-    put(0x15, low, 2);
-    put(0x17, over1M, 2);
-    put(0x30, over1M, 2);
-    put(0x34, over16M, 2);
-    put(0x5b, above4G / 0x1_0000, 3);
-  }
-
   /** Sets the guest's clock (`-rtc base=`), milliseconds since the Unix epoch. */
   setTime(epoch: number): void {
     this.state.offset = epoch - this.wiring.clock.epoch();
