@@ -58,6 +58,16 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
   },
   jit: describe('jit', 'show what the compiler has done'),
   kvm: { help: 'show KVM information', run: () => 'kvm support: not compiled\n' },
+  mice: {
+    help: 'show which guest mouse is receiving events',
+    run({ control }) {
+      const pointers = control.machine.input?.pointers() ?? [];
+      if (pointers.length === 0) return 'No mouse devices connected\n';
+      return pointers
+        .map(({ name, absolute }, i) => `${i === 0 ? '*' : ' '} Mouse #${i}: ${name}${absolute ? ' (absolute)' : ''}\n`)
+        .join('');
+    },
+  },
   mtree: describe('mtree', 'show the memory map'),
   name: {
     help: 'show the name of the machine',
@@ -92,6 +102,6 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
 
 /** Topics that QEMU has and this monitor does not. */
 export const OTHER_TOPICS: readonly string[] =
-  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads irq lapic mem memdev memory-devices memory_size_summary mice migrate migrate_capabilities migrate_parameters network numa opcount pci pic profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
+  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads irq lapic mem memdev memory-devices memory_size_summary migrate migrate_capabilities migrate_parameters network numa opcount pci pic profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
     ' ',
   );

@@ -9,6 +9,8 @@ import { dump, type Format, parseFormat, printed } from './hmp-dump.ts';
 import { Scanner } from './hmp-expression.ts';
 import { OTHER_TOPICS, TOPICS } from './hmp-info.ts';
 import { registerByName } from './hmp-registers.ts';
+import { moveMouse, parseChord, sendKeys, setMouseButtons } from './input.ts';
+import { isPictureFormat, screendump } from './screendump.ts';
 
 interface Command {
   readonly also?: string;
@@ -16,8 +18,6 @@ interface Command {
   readonly help: string;
   run(hmp: Hmp, arguments_: Scanner): string | Promise<string>;
 }
-
-const NO_DISPLAY = 'there is no display on this machine';
 
 export class Hmp {
   readonly control: Control;
@@ -105,6 +105,13 @@ function text(name: string, scanner: Scanner): string {
   return word;
 }
 
+/** A whole number as a word of its own: `-5` is not the end of an expression. */
+function count(name: string, scanner: Scanner): number {
+  const word = text(name, scanner);
+  if (!/^-?[0-9]{1,9}$/.test(word)) throw new Usage(`${name}: '${word}' is not a number`);
+  return Number(word);
+}
+
 const control = (help: string, act: (control: Control) => void | Promise<void>, also?: string): Command => ({
   also,
   help,
@@ -113,15 +120,6 @@ const control = (help: string, act: (control: Control) => void | Promise<void>, 
     return '';
   },
 });
-const noDisplay = (parameters: string, help: string): Command => ({
-  parameters,
-  help,
-  run(_, scanner) {
-    scanner.at = scanner.text.length;
-    throw new ControlError(NO_DISPLAY);
-  },
-});
-
 function memory(help: string, read: (hmp: Hmp, at: bigint, length: number) => Uint8Array | undefined): Command {
   return {
     parameters: '/fmt addr',
@@ -177,6 +175,25 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: (hmp, scanner) =>
       save(scanner, 'memsave', (at, size, file) => hmp.control.saveVirtual(at, size, file, hmp.cpu)),
   },
+  mouse_button: {
+    parameters: 'state',
+    help: 'change mouse button state (1=L, 2=M, 4=R)',
+    run(hmp, scanner) {
+      const state = Number(scanner.expression());
+      if (scanner.done) setMouseButtons(hmp.control, state);
+      return '';
+    },
+  },
+  mouse_move: {
+    parameters: 'dx dy [dz]',
+    help: 'send mouse move events',
+    run(hmp, scanner) {
+      const [dx, dy] = [count('mouse_move', scanner), count('mouse_move', scanner)];
+      const dz = scanner.done ? 0 : count('mouse_move', scanner);
+      if (scanner.done) moveMouse(hmp.control, dx, dy, dz);
+      return '';
+    },
+  },
   nmi: {
     help: 'inject an NMI',
     run() {
@@ -201,8 +218,34 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   quit: control('quit the emulator', (hub) => hub.quit(), 'q'),
-  screendump: noDisplay('filename', 'save the screen as an image'),
-  sendkey: noDisplay('keys [hold_ms]', 'send keys to the machine'),
+  screendump: {
+    parameters: 'filename [-f format]',
+    help: "save the screen as image 'filename' in specified format 'format' ('png' or 'ppm')",
+    async run(hmp, scanner) {
+      const file = scanner.word();
+      if (file === undefined) throw new Usage('screendump: filename expected');
+      let format = 'ppm';
+      if (scanner.peek() === '-') {
+        if (scanner.word() !== '-f') throw new Usage("screendump: the only option is '-f'");
+        format = text('screendump', scanner);
+      }
+      if (!scanner.done) return '';
+      if (!isPictureFormat(format)) throw new ControlError(`invalid parameter value: ${format}`);
+      await screendump(hmp.control, file, format);
+      return '';
+    },
+  },
+  sendkey: {
+    parameters: 'keys [hold_ms]',
+    help: "send keys to the VM (e.g. 'sendkey ctrl-alt-f1', default hold time=100 ms)",
+    run(hmp, scanner) {
+      const chord = parseChord(text('sendkey', scanner));
+      const hold = scanner.done ? undefined : scanner.expression();
+      if ('wrong' in chord) return `invalid parameter: ${chord.wrong}\n`;
+      if (scanner.done) sendKeys(hmp.control, chord.keys, hold);
+      return '';
+    },
+  },
   stop: control('stop emulation', (hub) => hub.stop(), 's'),
   sum: {
     parameters: 'addr size',
@@ -275,6 +318,6 @@ function helpText(name?: string, topic?: string): string {
 
 /** Commands that QEMU has and this monitor does not. */
 const OTHER_COMMANDS: readonly string[] =
-  'announce_self balloon block_job_cancel block_job_complete block_job_pause block_job_resume block_job_set_speed block_resize block_set_io_throttle block_stream boot_set calc_dirty_rate cancel_vcpu_dirty_limit change chardev-add chardev-change chardev-remove chardev-send-break client_migrate_info closefd commit delvm device_add device_del drive_add drive_backup drive_del drive_mirror dump-guest-memory dumpdtb eject exit_preconfig expire_password gdbserver getfd gpa2hpa gpa2hva hostfwd_add hostfwd_remove i loadvm logfile migrate migrate_cancel migrate_continue migrate_incoming migrate_pause migrate_recover migrate_set_capability migrate_set_parameter migrate_start_postcopy mouse_button mouse_move mouse_set nbd_server_add nbd_server_remove nbd_server_start nbd_server_stop netdev_add netdev_del o object_add object_del pcie_aer_inject_error qemu-io qom-get qom-list qom-set replay_break replay_delete_break replay_seek ringbuf_read ringbuf_write savevm set_link set_password set_vcpu_dirty_limit singlestep snapshot_blkdev snapshot_blkdev_internal snapshot_delete_blkdev_internal stopcapture sync-profile system_wakeup trace-event watchdog_action wavcapture x_colo_lost_heartbeat'.split(
+  'announce_self balloon block_job_cancel block_job_complete block_job_pause block_job_resume block_job_set_speed block_resize block_set_io_throttle block_stream boot_set calc_dirty_rate cancel_vcpu_dirty_limit change chardev-add chardev-change chardev-remove chardev-send-break client_migrate_info closefd commit delvm device_add device_del drive_add drive_backup drive_del drive_mirror dump-guest-memory dumpdtb eject exit_preconfig expire_password gdbserver getfd gpa2hpa gpa2hva hostfwd_add hostfwd_remove i loadvm logfile migrate migrate_cancel migrate_continue migrate_incoming migrate_pause migrate_recover migrate_set_capability migrate_set_parameter migrate_start_postcopy mouse_set nbd_server_add nbd_server_remove nbd_server_start nbd_server_stop netdev_add netdev_del o object_add object_del pcie_aer_inject_error qemu-io qom-get qom-list qom-set replay_break replay_delete_break replay_seek ringbuf_read ringbuf_write savevm set_link set_password set_vcpu_dirty_limit singlestep snapshot_blkdev snapshot_blkdev_internal snapshot_delete_blkdev_internal stopcapture sync-profile system_wakeup trace-event watchdog_action wavcapture x_colo_lost_heartbeat'.split(
     ' ',
   );

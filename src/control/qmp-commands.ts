@@ -1,7 +1,9 @@
 /** The commands of QMP that are here, in QEMU's schema. */
 import { type Control, ControlError } from './hub.ts';
+import { readEvents, readKeys, sendEvents, sendKeys } from './input.ts';
 import type { Json } from './json-values.ts';
 import { type Arguments, integer, type Takes } from './qmp-arguments.ts';
+import { isPictureFormat, screendump } from './screendump.ts';
 
 export interface QmpCommand {
   readonly takes?: Takes;
@@ -10,14 +12,8 @@ export interface QmpCommand {
 
 type Run = QmpCommand['run'];
 const query = (run: Run): QmpCommand => ({ run });
-const none = (takes: Takes, message: string): QmpCommand => ({
-  takes,
-  run() {
-    throw new ControlError(message);
-  },
-});
-
-const NO_DISPLAY = 'There is no display on this machine';
+/** No screen has a name yet. */
+const noDevice = (name: Json) => new ControlError(`Device '${name}' not found`, 'DeviceNotFound');
 
 /** The version as QEMU reports its own, so that clients can compare numbers. */
 export function versionOf(control: Control): Json {
@@ -77,7 +73,14 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     })),
   ),
   'query-iothreads': query(() => []),
-  'query-mice': query(() => []),
+  'query-mice': query(({ machine }) =>
+    (machine.input?.pointers() ?? []).map(({ name, absolute }, index) => ({
+      name,
+      index,
+      current: index === 0,
+      absolute,
+    })),
+  ),
   'query-pci': query(() => []),
   'query-vnc': query(() => ({ enabled: false })),
   'query-jobs': query(() => []),
@@ -105,10 +108,36 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
         .saveVirtual(integer(val), integer(size), filename as string, Number(integer(cpu ?? 0)))
         .then(() => undefined),
   },
-  screendump: none({ filename: 'string', device: 'string?', head: 'integer?', format: 'string?' }, NO_DISPLAY),
-  'send-key': none({ keys: 'array', 'hold-time': 'integer?' }, NO_DISPLAY),
-  'input-send-event': none({ events: 'array', device: 'string?', head: 'integer?' }, NO_DISPLAY),
-  'inject-nmi': none({}, 'this feature or command is not currently supported'),
+  screendump: {
+    takes: { filename: 'string', device: 'string?', head: 'integer?', format: 'string?' },
+    async run(control, { filename, device, head, format = 'ppm' }) {
+      if (!isPictureFormat(format as string))
+        throw new ControlError(`Parameter 'format' does not accept value '${format}'`);
+      if (device !== undefined) throw noDevice(device);
+      if (head !== undefined) throw new ControlError("'head' must be specified together with 'device'");
+      await screendump(control, filename as string, format as 'ppm' | 'png');
+      return undefined;
+    },
+  },
+  'send-key': {
+    takes: { keys: 'array', 'hold-time': 'integer?' },
+    run: (control, { keys, 'hold-time': hold }) =>
+      sendKeys(control, readKeys(keys as readonly Json[]), hold === undefined ? undefined : integer(hold)) as undefined,
+  },
+  'input-send-event': {
+    takes: { device: 'string?', head: 'integer?', events: 'array' },
+    run(control, { device, events }) {
+      const read = readEvents(events as readonly Json[]);
+      if (device !== undefined) throw noDevice(device);
+      sendEvents(control, read);
+      return undefined;
+    },
+  },
+  'inject-nmi': {
+    run() {
+      throw new ControlError('this feature or command is not currently supported');
+    },
+  },
   'human-monitor-command': {
     takes: { 'command-line': 'string', 'cpu-index': 'integer?' },
     async run(control, { 'command-line': line, 'cpu-index': cpu }) {

@@ -1,5 +1,5 @@
 /** A MachineApi for tests of protocols: memory and registers that are there, and a life without a guest. */
-import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from '../machine/api.ts';
+import type { MachineApi, MachineEvents, MachineInput, RunState, ShutdownCause, VcpuView } from '../machine/api.ts';
 
 const RAM_BASE = 0x8000_0000;
 
@@ -15,6 +15,8 @@ export class TestMachine implements MachineApi {
   ]);
   readonly vcpus: readonly VcpuView[];
   readonly log: string[] = [];
+  display?: MachineApi['display'];
+  input?: MachineInput;
   private readonly listeners = new Map<string, Set<(value: never) => void>>();
 
   constructor(cpus = 1) {

@@ -7,7 +7,7 @@ import type { InputEvent, InputSink } from '../hw/input.ts';
 import { keyOfNumber } from '../hw/qkeycode.ts';
 import type { KeyValue, MachineInput } from './api.ts';
 
-export { isQKeyCode } from '../hw/qkeycode.ts';
+export { isQKeyCode, keyOfNumber } from '../hw/qkeycode.ts';
 
 /** Key changes that wait; more is not a person. */
 const QUEUE_LIMIT = 1024;
