@@ -297,7 +297,7 @@ const PLACES: readonly (readonly [Question, number])[] = [
 ];
 
 /** flags_image(op, a, b, c): the arithmetic flags at their places in EFLAGS. */
-const flagsImage = define('flags_image', ['i32', 'i64', 'i64', 'i64'], 'i64', (f, op, a, b, c) => {
+export const flagsImage = define('flags_image', ['i32', 'i64', 'i64', 'i64'], 'i64', (f, op, a, b, c) => {
   f.if(eq32(shrU32(op, 2), KINDS.indexOf('flags')), () => f.return(and(a, Eflags.arithmetic)));
   let image: Value = i64(0);
   for (const [question, place] of PLACES)

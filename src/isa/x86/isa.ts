@@ -1,0 +1,104 @@
+/** x86-64 and its older modes as accelerators see them. */
+import { define } from '../../ir/code.ts';
+import type { Insn } from '../../ir/insn.ts';
+import { type Decoded as IsaDecoded, type Isa, type IsaFunctions, type PhysicalMemory, registersOf } from '../isa.ts';
+import { x86Cpu } from './cpu.ts';
+import { type Decoded, Decoder, SHORT } from './decode.ts';
+import { takeInterrupt, wakes } from './events.ts';
+import { faultNumber } from './fault.ts';
+import { gatesOf } from './gates.ts';
+import { operationLeaves, operationOf, type X86HandlerKey } from './handler.ts';
+import { CC, CC_OP, constantLeaves, GPR, X86Insn, XMM, YMMH } from './insn.ts';
+import { raise } from './interrupt.ts';
+import { mmu } from './mmu.ts';
+import { updateMode } from './mode.ts';
+import { rows } from './rows/index.ts';
+import { AT, bitsOf, MODES, PLACE, REGIMES, regimeOf, Vector, X86_CPU } from './state.ts';
+
+const decoder = new Decoder(rows);
+const bound = new WeakMap<PhysicalMemory, IsaFunctions>();
+
+const refresh = define('refresh', [], undefined, (f) => {
+  f.call(updateMode);
+});
+
+export interface X86Decoded extends IsaDecoded {
+  readonly x86: Decoded;
+}
+
+function build(decoded: Decoded, context: unknown, prologue?: (m: Insn) => void): X86Insn {
+  const insn = new X86Insn(decoded, constantLeaves(decoded), context as number | undefined);
+  prologue?.(insn);
+  decoded.row.semantics(insn);
+  insn.finish();
+  return insn;
+}
+
+export const isa: Isa<X86Decoded, X86HandlerKey> = {
+  name: 'x86_64',
+  granule: 1,
+  maxLength: 15,
+  modes: MODES,
+  regimes: REGIMES,
+  regimeOf,
+  unaligned: true,
+  openBus: true,
+  coherentCode: true,
+  tickNs: 1,
+  layout: X86_CPU,
+  stateSize: PLACE.size,
+  at: AT,
+  fields: {
+    pc: AT.pc,
+    mode: AT.mode,
+    waiting: AT.waiting,
+    stopped: AT.stopped,
+    attention: AT.attention,
+    instructions: AT.instret,
+    lastGlobal: AT.lastGlobal,
+    lastShift: AT.lastShift,
+    floatFast: AT.sseFast,
+  },
+  registers: registersOf([
+    { file: GPR, count: 16 },
+    { file: CC_OP, count: 1 },
+    { file: CC, count: 3 },
+    { file: XMM, count: 16 },
+    { file: YMMH, count: 16 },
+  ]),
+  faults: { load: 0, store: 0, fetch: faultNumber(Vector.gp, 0) },
+  illegalCause: undefined,
+  illegal: () => ({ cause: faultNumber(Vector.ud), tval: 0n }),
+
+  decode(view, at, left, mode) {
+    const x86 = decoder.decode((n) => (n < left ? view.getUint8(at + n) : undefined), mode);
+    if (x86 === SHORT) return 'beyond';
+    if ('illegal' in x86) return undefined;
+    const { length, flow, target, ends, row } = x86;
+    // A 16-bit instruction pointer wraps: where code lies in its page does not say where its jumps go.
+    return { length, flow, target, ends, gates: gatesOf(row.traits.gate), interpreted: bitsOf(mode) === 16, x86 };
+  },
+  operation: ({ x86 }) => operationOf(x86),
+  build: ({ x86 }, _mode, context, prologue) => build(x86, context, prologue),
+  after({ x86 }, _mode, context) {
+    const { ccAfter } = build(x86, context);
+    return ccAfter === 'kept' ? context : ccAfter;
+  },
+  handler({ sample }, locals, prologue) {
+    const insn = new X86Insn(sample, operationLeaves(sample), undefined, [...locals]);
+    prologue(insn);
+    sample.row.semantics(insn);
+    insn.finish();
+    return insn;
+  },
+
+  bind(memory) {
+    let functions = bound.get(memory);
+    if (!functions) {
+      functions = { translate: mmu(memory).translate, raise, takeInterrupt, wakes, refresh };
+      bound.set(memory, functions);
+    }
+    return functions;
+  },
+  cpu: x86Cpu,
+};

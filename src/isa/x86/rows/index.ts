@@ -1,0 +1,10 @@
+/** All rows, in the order in which the decoder asks them. */
+import type { Row } from '../opcode.ts';
+import { arithmetic } from './arithmetic.ts';
+import { control } from './control.ts';
+import { moves } from './move.ts';
+import { shifts } from './shift.ts';
+import { strings } from './string.ts';
+import { systemRows } from './system.ts';
+
+export const rows: readonly Row[] = [...arithmetic, ...moves, ...shifts, ...control, ...strings, ...systemRows];
