@@ -1,0 +1,81 @@
+/**
+ * The ISA devices of a PC: keyboard controller, DMA, floppies. Ports, interrupts
+ * and channels are the IBM PC AT's.
+ */
+import { Fdc } from '../devices/fdc/fdc.ts';
+import { FloppyDrive } from '../devices/fdc/floppy-drive.ts';
+import { I8042 } from '../devices/i8042/i8042.ts';
+import { I8257 } from '../devices/i8257/i8257.ts';
+import type { MachineConfig } from './config.ts';
+import type { IsaDevices } from './acpi-dsdt.ts';
+import type { PcChipset } from './pc-chipset.ts';
+
+export interface PcIsa {
+  readonly keyboard: I8042;
+  readonly floppies: readonly (FloppyDrive | undefined)[];
+}
+
+/** `reset` is what the keyboard controller's reset line does. */
+export function addIsaDevices(chipset: PcChipset, reset: () => void): PcIsa {
+  const { wiring, parts, config } = chipset;
+  const nowhere = { set: () => {} };
+  const keyboard = new I8042('i8042', wiring, {
+    keyboardIrq: chipset.gsi(1),
+    mouseIrq: chipset.gsi(12),
+    a20: parts.a20 ?? nowhere,
+    reset,
+  });
+  chipset.port('i8042-data', 0x60, 1, keyboard.data);
+  chipset.port('i8042-cmd', 0x64, 1, keyboard.command);
+  chipset.add(keyboard);
+
+  const low = chipset.add(new I8257('dma0', wiring));
+  const high = chipset.add(new I8257('dma1', wiring, 2));
+  chipset.port('dma0', 0x00, 0x10, low.registers);
+  chipset.port('dma1', 0xc0, 0x20, high.registers);
+  chipset.port('dma-page', 0x81, 7, shifted(low.pages));
+  chipset.port('dma-page', 0x88, 8, high.pages);
+  chipset.port('dma-page-high', 0x480, 8, low.highPages);
+  chipset.port('dma-page-high', 0x488, 8, high.highPages);
+
+  const floppies = floppyDrives(config);
+  if (floppies.some((drive) => drive)) {
+    const fdc = new Fdc('fdc', { log: wiring.log, irq: chipset.gsi(6), dma: low.channels[2] }, floppies);
+    chipset.port('fdc', 0x3f0, 6, fdc.mmio);
+    chipset.port('fdc', 0x3f7, 1, fdc.rateMmio);
+    chipset.add(fdc);
+  }
+  return { keyboard, floppies };
+}
+
+/** Port 0x80 tells the progress of firmware, not a page. */
+function shifted(pages: I8257['pages']): I8257['pages'] {
+  return {
+    widths: [1],
+    read: (offset, size) => pages.read(offset + 1, size),
+    write: (offset, size, value) => pages.write(offset + 1, size, value),
+  };
+}
+
+/** A and B: those with a medium; A also without one, as a default device. */
+function floppyDrives(config: MachineConfig): (FloppyDrive | undefined)[] {
+  const drives: (FloppyDrive | undefined)[] = [undefined, undefined];
+  for (const drive of config.drives) {
+    if (drive.interface !== 'floppy') continue;
+    const index = drive.index ?? (drives[0] ? 1 : 0);
+    if (index < 2) drives[index] = FloppyDrive.fitting(drive.disk);
+  }
+  if (!drives[0] && config.defaults !== false) drives[0] = FloppyDrive.fitting();
+  return drives;
+}
+
+/** What the ACPI tables say is there. */
+export function isaForAcpi(config: MachineConfig, floppies: PcIsa['floppies']): IsaDevices {
+  return {
+    serials: config.serials.slice(0, 4).map((backend) => backend !== undefined),
+    parallels: (config.parallels ?? []).slice(0, 3).map((backend) => backend !== undefined),
+    floppy: floppies.some((drive) => drive !== undefined),
+    keyboard: true,
+    rtc: true,
+  };
+}

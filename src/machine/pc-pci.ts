@@ -1,0 +1,111 @@
+/** `-device` on a PC's PCI bus: drivers by name, slots by `addr`. */
+import { ConfigError } from '../bits/errors.ts';
+import { Vga } from '../devices/vga/vga.ts';
+import { vgaPci } from '../devices/vga/vga-pci.ts';
+import { VirtioPci } from '../devices/virtio-pci/virtio-pci.ts';
+import type { PciFunction } from '../hw/pci.ts';
+import type { PciBus } from '../hw/pci-bus.ts';
+import type { VirtioDevice } from '../hw/virtio.ts';
+import type { DeviceConfig } from './config.ts';
+import type { PcChipset } from './pc-chipset.ts';
+import { IDE_DRIVERS } from './pc-drives.ts';
+import { AREA } from './pc-firmware.ts';
+import { VIRTIO_MODELS, VIRTIO_PORTS, virtioDrive, virtioKind } from './virtio-models.ts';
+
+const VGA_ROM = 'vgabios-stdvga.bin';
+
+export interface PluggedPci {
+  /** OpenFirmware paths of what has a `bootindex`, with it. */
+  readonly boot: { readonly index: number; readonly path: string }[];
+}
+
+/** Plugs in what `-device` and `-drive if=virtio` name, in order. Throws ConfigError. */
+export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
+  const { config, wiring, parts } = chipset;
+  const count = new Map<string, number>();
+  const plugged: PluggedPci = { boot: [] };
+  const numbered = (driver: string) => {
+    const number = count.get(driver) ?? 0;
+    count.set(driver, number + 1);
+    return `${driver}${number}`;
+  };
+  const virtio = (device: VirtioDevice, properties: DeviceConfig['properties'], driver: string) => {
+    const isOn = (name: string) => ['on', 'true', 'yes'].includes(properties[name] ?? '');
+    const disabled = driver.endsWith('-non-transitional') || isOn('disable-legacy');
+    const vectors = properties['vectors'] === undefined ? undefined : Number(properties['vectors']);
+    const options = {
+      name: `${device.name}.bus`,
+      disableLegacy: disabled,
+      disableModern: isOn('disable-modern'),
+      vectors,
+    };
+    const transport = new VirtioPci(options, device);
+    chipset.devices.push(transport, transport.pci, device);
+    plugFunction(bus, transport.pci, properties['addr'], driver);
+    bootable(transport.pci, properties['bootindex'], 'scsi', plugged);
+  };
+  for (const device of config.devices) {
+    const { driver, properties } = device;
+    if (VIRTIO_PORTS.includes(driver) || IDE_DRIVERS.includes(driver) || ISA_DRIVERS.includes(driver)) continue;
+    const kind = virtioKind(driver);
+    const model = kind === undefined ? undefined : VIRTIO_MODELS[kind];
+    if (driver === 'VGA') {
+      const pci = addVga(chipset, device.id ?? numbered('vga'), numbered('card'), false);
+      plugFunction(bus, pci, properties['addr'], driver);
+    } else if (kind !== undefined && model && !driver.endsWith('-device')) {
+      const name = device.id ?? numbered(kind);
+      virtio(model(device, { config, wiring, name, random: (into) => parts.random(into) }), properties, driver);
+    } else throw unknownDriver(driver);
+  }
+  for (const drive of config.drives)
+    if (drive.interface === 'virtio') virtio(virtioDrive(wiring, drive), {}, 'virtio-blk-pci');
+  return plugged;
+}
+
+/** Drivers that sit on ports, and are the board's to place. */
+export const ISA_DRIVERS: readonly string[] = ['isa-debug-exit', 'isa-debugcon', 'pvpanic', 'isa-serial'];
+
+/** Slot and function of `addr=05.1`; the first free slot without. */
+function plugFunction(bus: PciBus, pci: PciFunction, addr: string | undefined, driver: string): void {
+  const match = addr === undefined ? undefined : /^(?:0x)?([0-9a-f]{1,2})(?:\.([0-7]))?$/i.exec(addr);
+  if (match === null)
+    throw new ConfigError('pci-address', `${driver}: addr=${addr} is no PCI address`, 'as in addr=05.0');
+  try {
+    bus.add(pci, match && Number.parseInt(match[1], 16), Number(match?.[2] ?? 0));
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ConfigError('pci-slot', `${driver}: ${cause.message}`, 'use another addr', cause);
+  }
+}
+
+function bootable(pci: PciFunction, index: string | undefined, type: string, plugged: PluggedPci): void {
+  if (index === undefined) return;
+  const slot = (pci.devfn >> 3).toString(16);
+  const number = pci.devfn & 7;
+  const path = `/pci@i0cf8/${type}@${slot}${number ? `,${number}` : ''}/disk@0,0`;
+  plugged.boot.push({ index: Number(index), path });
+}
+
+/** A standard VGA; the first one has the ports and the window at 0xa0000. */
+export function addVga(chipset: PcChipset, name: string, card: string, first: boolean): PciFunction {
+  const { config, parts, wiring } = chipset;
+  const number = first ? 0 : Number(/\d+$/.exec(card)?.[0] ?? 0) + (firstCard(chipset) ? 1 : 0);
+  const vga = new Vga(name, wiring, parts.memory.area(`${AREA.vram}${number}`));
+  const pci = vgaPci(vga, { rom: config.roms?.[VGA_ROM] });
+  chipset.devices.push(vga, pci);
+  if (first || !firstCard(chipset)) placeVga(chipset, vga);
+  return pci;
+}
+
+const firstCard = (chipset: PcChipset): boolean => chipset.devices.some(({ name }) => name === 'vga');
+
+/** The legacy ports and window. */
+export function placeVga(chipset: PcChipset, vga: Vga): void {
+  for (const { name, base, size, mmio, priority } of vga.ports) chipset.ports.add(name, base, size, mmio, priority);
+  chipset.bus.add('vga-lowmem', 0xa_0000, 0x2_0000, vga.window);
+}
+
+function unknownDriver(driver: string): ConfigError {
+  const known = [...Object.keys(VIRTIO_MODELS).map((kind) => `${kind}-pci`), 'VGA', ...IDE_DRIVERS].join(', ');
+  return new ConfigError('device-unknown', `the board has no device ${driver}`, `known are ${known}`);
+}
