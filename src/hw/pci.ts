@@ -10,13 +10,13 @@
  * Configuration space is bytes with three masks, as a data sheet tells them:
  * writable, write one to clear, and otherwise constant.
  */
-import { readU16, readU32, writeU16, writeU32 } from '../bits/endian.ts';
+import { readU16, readU32 } from '../bits/endian.ts';
 import { bytes, create, layout, type StateOf, u1 } from '../state/layout.ts';
-import type { Bus } from './bus.ts';
-import type { AccessSize, Device, Dma, IrqLine, Mmio } from './device.ts';
+import type { AccessSize, Device, Dma, IrqLine } from './device.ts';
+import { type BarOptions, COMMAND, checkBar, NO_MMIO, PciBar, type PciSocket, romMmio, romSize } from './pci-bar.ts';
 import { Msi, type MsiOptions, Msix, type MsixOptions } from './pci-messages.ts';
-import type { PortBus } from './ports.ts';
-import { PRIORITY, type Window } from './windows.ts';
+
+export { type BarOptions, COMMAND, type PciSocket } from './pci-bar.ts';
 
 /** Offsets of the header's registers. */
 export const PCI = {
@@ -38,23 +38,9 @@ export const PCI = {
   INTERRUPT_LINE: 0x3c,
   INTERRUPT_PIN: 0x3d,
 } as const;
-export const COMMAND = { IO: 1, MEMORY: 2, MASTER: 4, SERR: 0x100, INTX_DISABLE: 0x400 } as const;
 export const STATUS = { INTERRUPT: 8, CAPABILITIES: 0x10, ERRORS: 0xf900 } as const;
 /** What QEMU's functions show unless they know better: Red Hat's "QEMU Virtual Machine". */
 export const QEMU_SUBSYSTEM = { vendor: 0x1af4, device: 0x1100 } as const;
-
-export interface BarOptions {
-  /** 0..5; a mem64 takes the next one too. */
-  readonly index: number;
-  readonly kind: 'io' | 'mem32' | 'mem64';
-  /** Bytes, a power of two: at least 4 ports or 16 bytes. */
-  readonly size: number;
-  readonly prefetchable?: boolean;
-  /** Answers accesses; offsets in the window. */
-  readonly mmio?: Mmio;
-  /** Plain memory instead (a MemoryArea): told where the guest put it, undefined for nowhere. */
-  readonly area?: { place(at: number | undefined): void };
-}
 
 export interface PciOptions {
   /** The device's name; the function's is that with `.pci`. */
@@ -86,32 +72,6 @@ export interface PciOptions {
   readonly written?: (offset: number, size: number) => void;
 }
 
-/** What a function is plugged into. */
-export interface PciSocket {
-  readonly memory: Bus;
-  readonly ports: PortBus;
-  /** Whether every bridge on the way lets accesses to [base, base+size) through. */
-  forwards(kind: BarOptions['kind'], base: number, size: number): boolean;
-  /** A change of INTA..INTD (pin 0..3) of a device. */
-  interrupt(slot: number, pin: number, level: boolean): void;
-  /** A message signalled interrupt: `data` written to `address`. */
-  message(address: number, data: number): void;
-  /** The wiring of pins to lines changed. */
-  rerouted(): void;
-}
-
-interface Bar {
-  /** Of the register in configuration space. */
-  readonly at: number;
-  readonly kind: BarOptions['kind'];
-  readonly size: number;
-  readonly rom: boolean;
-  readonly area: BarOptions['area'];
-  mmio: Mmio | undefined;
-  window: Window | undefined;
-  base: number | undefined;
-}
-
 function stateLayout(configSize: number, vectors: number, own: number) {
   return layout('pci', 1, {
     config: bytes(configSize),
@@ -122,7 +82,6 @@ function stateLayout(configSize: number, vectors: number, own: number) {
   });
 }
 type PciLayout = ReturnType<typeof stateLayout>;
-const NO_MMIO: Mmio = { read: () => 0, write: () => {} };
 
 export class PciFunction implements Device<PciLayout> {
   readonly name: string;
@@ -138,7 +97,7 @@ export class PciFunction implements Device<PciLayout> {
   private readonly initial: Uint8Array;
   private readonly writableBits: Uint8Array;
   private readonly clearableBits: Uint8Array;
-  private readonly bars: Bar[] = [];
+  private readonly bars: PciBar[] = [];
   private capabilityEnd = 0x40;
   protected socket: PciSocket | undefined;
   private address = 0;
@@ -283,13 +242,7 @@ export class PciFunction implements Device<PciLayout> {
   plug(socket: PciSocket, devfn: number): void {
     this.socket = socket;
     this.address = devfn;
-    for (const bar of this.bars) {
-      if (bar.area || !bar.mmio) continue;
-      const name = `${this.options.name}.${bar.rom ? 'rom' : `bar${(bar.at - PCI.BAR) / 4}`}`;
-      const space = bar.kind === 'io' ? socket.ports : socket.memory;
-      const priority = bar.kind === 'io' ? PRIORITY.PCI_PORTS : PRIORITY.PCI;
-      bar.window = space.add(name, undefined, bar.size, bar.mmio, priority);
-    }
+    for (const bar of this.bars) bar.attach(socket);
     this.place();
     this.output();
   }
@@ -297,10 +250,7 @@ export class PciFunction implements Device<PciLayout> {
   /** Takes the function from its bus: nothing of it answers any more. */
   unplug(): void {
     if (this.asserted) this.drive(false);
-    for (const bar of this.bars) {
-      this.show(bar, undefined);
-      bar.window = undefined;
-    }
+    for (const bar of this.bars) bar.detach();
     this.socket = undefined;
   }
 
@@ -320,7 +270,7 @@ export class PciFunction implements Device<PciLayout> {
 
   /** Puts every BAR where the registers and the bridges on the way say. */
   place(): void {
-    for (const bar of this.bars) this.show(bar, this.decoded(bar));
+    for (const bar of this.bars) bar.place(this.state.config, this.command);
   }
 
   /** Sends an interrupt message; it is a write to memory, which needs a bus master. */
@@ -354,73 +304,33 @@ export class PciFunction implements Device<PciLayout> {
   }
 
   private addBar(options: BarOptions): void {
-    const { index, kind, size } = options;
-    const least = kind === 'io' ? 4 : 16;
-    if (index < 0 || index > (kind === 'mem64' ? 4 : 5) || size < least || 2 ** Math.round(Math.log2(size)) !== size)
-      throw new RangeError(`${this.name}: BAR ${index} of ${size} bytes`);
+    const { index, kind, size, prefetchable } = options;
+    checkBar(this.name, options);
     const at = PCI.BAR + 4 * index;
-    const type = kind === 'io' ? 1 : (kind === 'mem64' ? 4 : 0) | (options.prefetchable ? 8 : 0);
+    const type = kind === 'io' ? 1 : (kind === 'mem64' ? 4 : 0) | (prefetchable ? 8 : 0);
     this.constant(at, 4, type);
     this.writable(at, 4, size >= 2 ** 32 ? 0 : -size);
     if (kind === 'mem64') this.writable(at + 4, 4, size > 2 ** 32 ? -(size / 2 ** 32) : -1);
-    const { mmio = NO_MMIO, area } = options;
-    this.bars.push({ at, kind, size, rom: false, area, mmio, window: undefined, base: undefined });
+    this.bars.push(new PciBar(`${this.options.name}.bar${index}`, at, options));
   }
 
   private addRom(rom: Uint8Array, at: number): void {
-    const size = Math.max(0x800, 2 ** Math.ceil(Math.log2(Math.max(1, rom.length))));
+    const size = romSize(rom);
     this.writable(at, 4, -size | 1);
-    const read = (offset: number, width: AccessSize): number => {
-      let value = 0;
-      for (let i = 0; i < width; i++) value |= (rom[offset + i] ?? 0) << (8 * i);
-      return value >>> 0;
-    };
-    const mmio = { read, write: () => {} };
-    this.bars.push({ at, kind: 'mem32', size, rom: true, area: undefined, mmio, window: undefined, base: undefined });
+    this.bars.push(new PciBar(`${this.options.name}.rom`, at, { kind: 'mem32', size, mmio: romMmio(rom) }, true));
   }
 
   private addMsix(options: MsixOptions): Msix {
     const at = PCI.BAR + 4 * options.bar;
     const msix = new Msix(this, options);
     const bar = this.bars.find((other) => other.at === at);
-    if (bar) bar.mmio = msix.within(bar.mmio ?? NO_MMIO);
+    if (bar) bar.mmio = msix.within(bar.mmio);
     else this.addBar({ index: options.bar, kind: 'mem32', size: msix.windowSize, mmio: msix.within(NO_MMIO) });
     return msix;
   }
-
-  /** The address in a BAR when the function decodes it. */
-  private decoded(bar: Bar): number | undefined {
-    const { command, socket } = this;
-    if (!socket || !(command & (bar.kind === 'io' ? COMMAND.IO : COMMAND.MEMORY))) return undefined;
-    const low = readU32(this.state.config, bar.at);
-    if (bar.rom && !(low & 1)) return undefined;
-    const flags = bar.rom ? 0x7ff : bar.kind === 'io' ? 3 : 15;
-    let base = (low & ~flags) >>> 0;
-    if (bar.kind === 'mem64') base += readU32(this.state.config, bar.at + 4) * 2 ** 32;
-    // Zero and what reaches the end of the space are not addresses: a guest that sizes a BAR writes such.
-    const end = base + bar.size - 1;
-    const limit = bar.kind === 'io' ? 0xffff : bar.kind === 'mem32' ? 0xffff_ffff : Number.MAX_SAFE_INTEGER;
-    return base !== 0 && end < limit && socket.forwards(bar.kind, base, bar.size) ? base : undefined;
-  }
-
-  private show(bar: Bar, base: number | undefined): void {
-    if (bar.base === base) return;
-    bar.base = base;
-    bar.window?.move(base);
-    bar.area?.place(base);
-  }
 }
 
-/** Reads a register of a function's configuration space as the device sees it. */
-export function config16(pci: PciFunction, offset: number): number {
-  return readU16(pci.state.config, offset);
-}
+/** A register of a function's configuration space as the device sees it. */
 export function config32(pci: PciFunction, offset: number): number {
   return readU32(pci.state.config, offset);
-}
-export function setConfig16(pci: PciFunction, offset: number, value: number): void {
-  writeU16(pci.state.config, offset, value);
-}
-export function setConfig32(pci: PciFunction, offset: number, value: number): void {
-  writeU32(pci.state.config, offset, value);
 }
