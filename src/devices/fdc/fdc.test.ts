@@ -181,7 +181,7 @@ test('without DMA bytes pass through the data register', async () => {
 });
 
 test('wrong rate, no medium, write protection, missing sectors', async () => {
-  const { fdc, drive, send, results, settle } = setUp(new MemoryDisk(new Uint8Array(1474560), { readOnly: true }));
+  const { fdc, dma, drive, send, results, settle } = setUp(new MemoryDisk(new Uint8Array(1474560), { readOnly: true }));
   send(0x45, 0, 0, 0, 1, 2, 1, 0x1b, 0xff);
   assert.deepEqual(results().slice(0, 3), [0x40, 2, 0]);
   send(0x46, 0, 0, 0, 19, 2, 19, 0x1b, 0xff);
@@ -198,6 +198,8 @@ test('wrong rate, no medium, write protection, missing sectors', async () => {
   send(0x46, 0, 0, 0, 1, 2, 1, 0x1b, 0xff);
   drive.change(undefined); // while it is read
   await settle();
+  dma.program(512);
+  assert.equal(results()[0], 0);
   send(0x4a, 0);
   assert.deepEqual(results().slice(0, 2), [0x40, 1]);
 });
