@@ -311,7 +311,7 @@ test('hostile queues, PRP lists and registers never throw, and commands still ge
       0,
       dword10,
       next(50) ? 0 : 1,
-      next(400),
+      next(3) ? next(16) : next(400),
     );
     w(0x1004 + 8 * queue, next(17));
     if (next(30) === 0) w(4 * next(1024), next(2 ** 24));
