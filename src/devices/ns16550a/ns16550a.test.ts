@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CharBackend } from '../../hw/chardev.ts';
+import { PortBus } from '../../hw/ports.ts';
 import { Probe, TestBench, TestLine } from '../../hw/test-bench.ts';
-import { Ns16550a } from './ns16550a.ts';
+import { Ns16550a, PC_INPUT_CLOCK } from './ns16550a.ts';
 
 class Backend implements CharBackend {
   sent: number[] = [];
   readies = 0;
+  congested = false;
+  onDrain?: () => void;
   onInput?: (bytes: Uint8Array) => void;
   room?: () => number;
   write(bytes: Uint8Array): void {
@@ -121,4 +124,44 @@ test('a FIFO control write without the enable bit switches the FIFOs off', () =>
   assert.equal(r(2) & 0xc0, 0);
   w(7, 0xa5);
   assert.equal(r(7), 0xa5);
+});
+
+test('while the host is slow the transmitter is busy; no byte is lost, not even of a guest that does not look', () => {
+  const { irq, backend, r, w } = setUp();
+  w(2, 1);
+  w(1, 2);
+  r(2);
+  backend.congested = true;
+  w(0, 1);
+  assert.deepEqual([r(5) & 0x60, irq.level, backend.sent.length], [0, false, 0]);
+  w(1, 0);
+  w(1, 2);
+  assert.equal(irq.level, false, 'enabling the interrupt does not raise it either');
+  for (let i = 2; i <= 20; i++) w(0, i);
+  assert.deepEqual(backend.sent, [1, 2, 3, 4]);
+  backend.congested = false;
+  backend.onDrain?.();
+  assert.deepEqual([backend.sent.length, backend.sent.at(-1), r(5) & 0x60, irq.level], [20, 20, 0x60, true]);
+  backend.congested = true;
+  w(0, 21);
+  w(2, 7);
+  w(0, 22);
+  w(4, 0x10);
+  w(0, 23);
+  assert.equal(r(0), 23, 'loopback does not wait');
+  assert.deepEqual(backend.sent.slice(20), [21]);
+});
+
+test('at ports a wide access is split', () => {
+  const bench = new TestBench();
+  const backend = new Backend();
+  const bus = new PortBus();
+  bus.add('serial0', 0x3f8, 8, new Ns16550a('serial0', bench, new TestLine(), backend, PC_INPUT_CLOCK).ports);
+  bus.write(0x3fb, 1, 0x83);
+  bus.write(0x3f8, 2, 0x0102);
+  bus.write(0x3fb, 1, 0x03);
+  bus.write(0x3f8, 2, 0x0441);
+  assert.deepEqual([backend.sent, bus.read(0x3f9, 1)], [[0x41], 4]);
+  bus.write(0x3fb, 1, 0x83);
+  assert.equal(bus.read(0x3f8, 2), 0x0102);
 });

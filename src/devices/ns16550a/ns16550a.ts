@@ -2,12 +2,12 @@
  * NS16550A: the UART with two 16-byte FIFOs.
  *
  * Spec: National Semiconductor PC16550D (June 1995), "Registers".
- * Departures: the transmitter is never busy (a byte is gone when it was
- * written, so THR and TSR are always empty); no break, parity or framing
- * errors arrive from the host; the line speed matters to the receive timeout
- * alone.
+ * Departures: a byte is gone when it was written, unless the host takes output
+ * more slowly than the guest makes it: then the transmitter stays busy until
+ * it does not. No break, parity or framing errors arrive from the host; the line
+ * speed matters to the receive timeout alone.
  */
-import { bank } from '../../hw/bank.ts';
+import { bank, type Registers } from '../../hw/bank.ts';
 import type { CharBackend } from '../../hw/chardev.ts';
 import type { Timer } from '../../hw/clock.ts';
 import type { Device, DeviceLog, IrqLine, Mmio, Wiring } from '../../hw/device.ts';
@@ -25,8 +25,12 @@ const LSR = { READY: 1, OVERRUN: 2, ERRORS: 0x1e, TRANSMITTER_EMPTY: 0x60 };
 const MSR = { DCTS: 1, DDSR: 2, TERI: 4, DDCD: 8, DELTAS: 0xf, CTS: 0x10, DSR: 0x20, RI: 0x40, DCD: 0x80 };
 const CONNECTED = MSR.CTS | MSR.DSR | MSR.DCD;
 
+/** What a PC's UARTs divide: 115200 baud at divisor 1. */
+export const PC_INPUT_CLOCK = 1_843_200;
+
 const STATE = layout('ns16550a', 1, {
   received: json<number[]>(() => []), // the receive FIFO, oldest first
+  transmitting: json<number[]>(() => []), // bytes that the host does not take yet
   ier: u8,
   fcr: u8,
   lcr: u8,
@@ -41,27 +45,29 @@ const STATE = layout('ns16550a', 1, {
   timeoutAt: initially(f64, -1), // its deadline on the clock, or -1
 });
 
-const REGISTERS = bank<Ns16550a>(
-  0x100,
-  {
-    RBR_THR_DLL: { at: 0, read: (uart) => uart.readData(), write: (uart, value) => uart.writeData(value) },
-    IER_DLM: { at: 1, read: (uart) => uart.readEnable(), write: (uart, value) => uart.writeEnable(value) },
-    IIR_FCR: { at: 2, read: (uart) => uart.readIdentification(), write: (uart, value) => uart.writeFifo(value) },
-    LCR: { at: 3, field: 'lcr' },
-    MCR: { at: 4, field: 'mcr', mask: 0x1f, after: (uart) => uart.modemLines() },
-    LSR: { at: 5, read: (uart) => uart.readLineStatus(), write: () => {} }, // writes are for factory tests
-    MSR: { at: 6, read: (uart) => uart.readModemStatus(), write: () => {} },
-    SCR: { at: 7, field: 'scr' },
-  },
-  { width: 1, access: [1, 2, 4] },
-);
+const REGISTERS = {
+  RBR_THR_DLL: { at: 0, read: (uart) => uart.readData(), write: (uart, value) => uart.writeData(value) },
+  IER_DLM: { at: 1, read: (uart) => uart.readEnable(), write: (uart, value) => uart.writeEnable(value) },
+  IIR_FCR: { at: 2, read: (uart) => uart.readIdentification(), write: (uart, value) => uart.writeFifo(value) },
+  LCR: { at: 3, field: 'lcr' },
+  MCR: { at: 4, field: 'mcr', mask: 0x1f, after: (uart) => uart.modemLines() },
+  LSR: { at: 5, read: (uart) => uart.readLineStatus(), write: () => {} }, // writes are for factory tests
+  MSR: { at: 6, read: (uart) => uart.readModemStatus(), write: () => {} },
+  SCR: { at: 7, field: 'scr' },
+} satisfies Registers<Ns16550a>;
+/** In memory a wider access reaches its first register alone; the ISA bus splits it. */
+const MEMORY = bank<Ns16550a>(0x100, REGISTERS, { width: 1, access: [1, 2, 4] });
+const PORTS = bank<Ns16550a>(8, REGISTERS, { width: 1 });
 
 export class Ns16550a implements Device<typeof STATE> {
   readonly name: string;
   readonly layout = STATE;
   readonly state = create(STATE);
   readonly log: DeviceLog;
+  /** A window of 256 bytes in memory. */
   readonly mmio: Mmio;
+  /** Eight ports. */
+  readonly ports: Mmio;
   private readonly wiring: Wiring;
   private readonly irq: IrqLine;
   private readonly backend: CharBackend | undefined;
@@ -78,14 +84,18 @@ export class Ns16550a implements Device<typeof STATE> {
     this.backend = backend;
     this.inputClock = inputClock;
     this.timeout = wiring.clock.timer(() => this.receiveTimeout());
-    this.mmio = REGISTERS.on(this);
+    this.mmio = MEMORY.on(this);
+    this.ports = PORTS.on(this);
     if (backend) {
       backend.onInput = (bytes) => this.receive(bytes);
       backend.room = () => this.room();
+      backend.onDrain = () => this.drain();
     }
   }
 
   reset(): void {
+    // What the guest has sent before is sent.
+    this.hand(this.state.transmitting.length);
     Object.assign(this.state, create(STATE));
     this.resumed();
     this.backend?.ready?.();
@@ -95,6 +105,7 @@ export class Ns16550a implements Device<typeof STATE> {
     if (this.state.timeoutAt >= 0) this.timeout.set(this.state.timeoutAt);
     else this.timeout.cancel();
     this.output();
+    this.drain();
   }
 
   /** The interrupt line is a function of the state. */
@@ -143,9 +154,27 @@ export class Ns16550a implements Device<typeof STATE> {
       return;
     }
     if (state.mcr & MCR.LOOP) this.shiftIn(value);
-    else this.backend?.write(Uint8Array.of(value));
+    else if (state.transmitting.length || this.backend?.congested) {
+      // A guest that does not look whether there is room shifts the oldest byte out.
+      if (state.transmitting.length >= this.capacity()) this.hand(1);
+      state.transmitting.push(value);
+    } else this.backend?.write(Uint8Array.of(value));
+    state.transmitEmpty = state.transmitting.length ? 0 : 1;
+    this.output();
+  }
+
+  /** Hands the host what it takes now. */
+  private drain(): void {
+    const { state } = this;
+    if (this.backend?.congested || state.transmitting.length === 0) return;
+    this.hand(state.transmitting.length);
     state.transmitEmpty = 1;
     this.output();
+  }
+
+  /** The oldest `count` bytes go to the host. */
+  private hand(count: number): void {
+    if (count) this.backend?.write(Uint8Array.from(this.state.transmitting.splice(0, count)));
   }
 
   readEnable(): number {
@@ -158,8 +187,8 @@ export class Ns16550a implements Device<typeof STATE> {
       state.dlm = value;
       return;
     }
-    // Switching the THRE interrupt on while the transmitter is empty, as ours always is, raises it.
-    if (value & ~state.ier & IER.TRANSMIT) state.transmitEmpty = 1;
+    // Switching the THRE interrupt on while the transmitter is empty raises it.
+    if (value & ~state.ier & IER.TRANSMIT && state.transmitting.length === 0) state.transmitEmpty = 1;
     state.ier = value & 0xf;
     this.output();
   }
@@ -181,7 +210,11 @@ export class Ns16550a implements Device<typeof STATE> {
       state.timedOut = 0;
       this.restartTimeout();
     }
-    if (toggled || value & FCR.CLEAR_TRANSMIT) state.transmitEmpty = 1;
+    if (toggled || value & FCR.CLEAR_TRANSMIT) {
+      // On a real line these bytes would have gone long ago.
+      this.hand(state.transmitting.length);
+      state.transmitEmpty = 1;
+    }
     // Without its enable bit the other bits cannot be programmed.
     state.fcr = value & FCR.ENABLE ? value & 0xc9 : 0;
     this.output();
@@ -190,7 +223,8 @@ export class Ns16550a implements Device<typeof STATE> {
 
   readLineStatus(): number {
     const { state } = this;
-    const status = LSR.TRANSMITTER_EMPTY | state.lineErrors | (state.received.length ? LSR.READY : 0);
+    const empty = state.transmitting.length ? 0 : LSR.TRANSMITTER_EMPTY;
+    const status = empty | state.lineErrors | (state.received.length ? LSR.READY : 0);
     if (state.lineErrors) {
       state.lineErrors = 0;
       this.output();
