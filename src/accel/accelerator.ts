@@ -1,11 +1,15 @@
 /**
  * What an accelerator is to a machine: something that runs a vCPU from its
- * state in shared memory. No instruction set appears here.
+ * state in shared memory.
  *
  * Invariant: between two calls of `run` the whole architectural state of the
  * vCPU is in memory, so another accelerator can go on from it.
  */
 import type { IrqLine } from '../hw/device.ts';
+import type { Isa } from '../isa/isa.ts';
+import type { CpuState } from './cpu-state.ts';
+import type { CompilerPort } from './jit/compiler-port.ts';
+import type { MemoryShape, Space } from './space.ts';
 
 /** Where a vCPU reaches the board. All addresses are guest-physical, below 2^53. */
 export interface Board {
@@ -18,7 +22,14 @@ export interface Board {
    * A firmware call that the board answers itself (RISC-V: `ecall` from S-mode
    * under the built-in SBI). The arguments are in the vCPU's registers.
    */
-  firmwareCall?(vcpu: Vcpu): void;
+  firmwareCall?(cpu: number): void;
+  /** Port I/O; the value zero-extended. */
+  portRead?(port: number, size: 1 | 2 | 4): number;
+  portWrite?(port: number, size: 1 | 2 | 4, value: number): void;
+  /** Acknowledges the interrupt pending at a CPU: its vector, or a negative number when there is none any more. */
+  acknowledge?(cpu: number): number;
+  /** What is rare and the board's: the Isa says what the numbers mean. */
+  hostCall?(cpu: number, number: number, a: number, b: number): number;
 }
 
 /** Why `run` came back. */
@@ -55,18 +66,36 @@ export interface Vcpu {
   flushTranslations?(): void;
 }
 
-export interface RamRegion {
-  /** Guest-physical base and size, bytes, multiples of 4096. */
-  readonly base: number;
-  readonly size: number;
-}
-
 export interface Accelerator {
   readonly name: 'reference' | 'jit' | 'kvm';
-  /** Guest RAM as bytes; index 0 is `ram.base`. */
+  /** Guest RAM as bytes. */
   readonly ram: Uint8Array;
   readonly vcpus: readonly Vcpu[];
   /** Bytes of guest memory were changed by someone else than a vCPU (DMA, loader, debugger). */
   written(address: number, length: number): void;
   close(): void;
+}
+
+/** A vCPU that runs from a state in a space. */
+export interface StateVcpu extends Vcpu {
+  /** Other accelerators may run from it too. */
+  readonly state: CpuState;
+}
+
+/** An accelerator that runs from a space. */
+export interface SpaceAccelerator extends Accelerator {
+  readonly isa: Isa;
+  readonly space: Space;
+  readonly vcpus: readonly StateVcpu[];
+}
+
+export interface AcceleratorOptions extends MemoryShape {
+  readonly isa: Isa;
+  /** How many CPUs. */
+  readonly cpus: number;
+  readonly board: Board;
+  /** A compiler in another thread for the JIT; without it regions are compiled where they are needed. */
+  readonly compiler?: (() => CompilerPort | undefined) | undefined;
+  /** Runs `make`; WebAssembly modules made in it are optimised after few calls. */
+  readonly hot?: (<T>(make: () => T) => T) | undefined;
 }

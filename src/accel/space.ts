@@ -1,37 +1,194 @@
 /**
  * The one shared WebAssembly memory: CPU states, the accelerator's tables and
- * guest RAM. Every accelerator of a machine runs on the same space.
+ * guest memory. Every accelerator of a machine runs on the same space.
  *
- * Invariant: guest RAM is the last thing in the memory, and no table of ours
- * is reachable through an address that was checked to be RAM.
+ * Guest memory is the *backing*: RAM, then the areas, each page of which may
+ * appear at any guest-physical addresses. Where RAM is one region that stays
+ * where it is there is no table of pages.
+ *
+ * Invariant: the backing is the last thing in the memory, and no table of ours
+ * is reachable through an address that was checked to be guest memory.
  */
-const PAGE = 65536;
+import { ConfigError } from '../bits/errors.ts';
+import type { MemoryArea } from '../hw/memory-area.ts';
+import type { PhysicalMemory } from '../isa/isa.ts';
+import { oneRegion, pageTable, WRITABLE } from './physical-memory.ts';
+
+const WASM_PAGE = 65536;
+const PAGE = 4096;
+
+/** What guest memory there is. All sizes and addresses are bytes, multiples of 4096. */
+export interface MemoryShape {
+  /** Guest-physical address of RAM, where it is one region. */
+  readonly ramBase: number;
+  readonly ramSize: number;
+  /** Memory that is not RAM: frame buffers, flash. It appears where it is mapped. */
+  readonly areas?: readonly { readonly name: string; readonly size: number }[];
+  /**
+   * Guest-physical memory is a table of pages, with addresses below this; all of it is mapped by `map`, RAM too.
+   * Undefined: RAM stands at `ramBase` and nothing can be mapped.
+   */
+  readonly mapped?: number;
+}
+
+/** Bytes of the backing. */
+export function backingSize({ ramSize, areas = [] }: MemoryShape): number {
+  return areas.reduce((sum, { size }) => sum + size, ramSize);
+}
+
+/** A part of guest-physical memory that is contiguous in linear memory. */
+export interface MemoryPiece {
+  readonly address: number;
+  readonly bytes: Uint8Array;
+}
 
 export class Space {
   readonly memory: WebAssembly.Memory;
   readonly view: DataView;
   readonly bytes: Uint8Array;
-  /** Guest-physical base, size and place of RAM. */
+  /** Guest-physical base and size of RAM, and its place in linear memory: where the backing begins. */
   readonly ram: { readonly base: number; readonly size: number; readonly host: number };
+  /** Bytes of the backing. */
+  readonly backing: number;
+  readonly physical: PhysicalMemory;
+  private readonly areas = new Map<string, { readonly host: number; readonly size: number }>();
+  /** Place of the table of pages, and the addresses it is for: 0 when there is none. */
+  private readonly table: number;
+  private readonly limit: number;
+  private readonly listeners: (() => void)[] = [];
 
-  /** `below` is how many bytes the tables below RAM take. */
-  constructor(below: number, ramBase: number, ramSize: number) {
-    const host = Math.ceil(below / PAGE) * PAGE;
-    const pages = Math.ceil((host + ramSize) / PAGE);
+  /** `below` is how many bytes the tables below guest memory take. */
+  constructor(below: number, shape: MemoryShape) {
+    const { ramBase, ramSize, areas = [], mapped = 0 } = shape;
+    this.table = Math.ceil(below / 64) * 64;
+    this.limit = mapped;
+    const tableSize = mapped === 0 ? 0 : (mapped / PAGE + 1) * 4;
+    const host = Math.ceil((this.table + tableSize) / WASM_PAGE) * WASM_PAGE;
+    this.backing = backingSize(shape);
+    const pages = Math.ceil((host + this.backing) / WASM_PAGE);
     // The last 64 KiB of the address space stay unused, so that no end of a range overflows 32 bits.
     if (pages > 65535) throw new RangeError(`RAM of ${ramSize} bytes does not fit a 32-bit WebAssembly memory`);
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.view = new DataView(this.memory.buffer);
     this.bytes = new Uint8Array(this.memory.buffer);
     this.ram = { base: ramBase, size: ramSize, host };
+    let at = host + ramSize;
+    for (const { name, size } of areas) {
+      this.areas.set(name, { host: at, size });
+      at += size;
+    }
+    this.physical = mapped === 0 ? oneRegion(ramBase, ramSize, host) : pageTable(this.table, mapped);
   }
 
   get pages(): number {
-    return this.memory.buffer.byteLength / PAGE;
+    return this.memory.buffer.byteLength / WASM_PAGE;
   }
 
   /** The bytes of guest RAM. */
   ramBytes(): Uint8Array {
     return this.bytes.subarray(this.ram.host, this.ram.host + this.ram.size);
+  }
+
+  /** Where an area lies in linear memory. */
+  area(name: string): { readonly host: number; readonly size: number } {
+    const area = this.areas.get(name);
+    if (!area) throw new ConfigError('memory-area', `there is no memory area ${name}`, 'name it when memory is made');
+    return area;
+  }
+
+  /** An area as devices know it. While it is placed nobody else maps its addresses. */
+  memoryArea(name: string): MemoryArea {
+    const { host, size } = this.area(name);
+    const bytes = this.bytes.subarray(host, host + size);
+    let now: number | undefined;
+    let readOnly = false;
+    const show = () => {
+      if (now !== undefined) this.map(now, size, host, readOnly);
+    };
+    return {
+      bytes,
+      place: (at) => {
+        if (at === now) return;
+        if (now !== undefined) this.unmap(now, size);
+        now = at;
+        show();
+      },
+      get readOnly() {
+        return readOnly;
+      },
+      set readOnly(value) {
+        if (value === readOnly) return;
+        readOnly = value;
+        show();
+      },
+    };
+  }
+
+  /** Calls `changed` whenever what is mapped where has changed. */
+  onMapped(changed: () => void): void {
+    this.listeners.push(changed);
+  }
+
+  /** Lets the backing from `host` on appear at guest-physical `pa`. What lies beyond the table's addresses stays out. */
+  map(pa: number, length: number, host: number, readOnly: boolean): void {
+    const end = this.ram.host + this.backing;
+    if (host < this.ram.host || host + length > end) throw new RangeError('mapping of what is not guest memory');
+    this.fill(pa, length, (offset) => host + offset + (readOnly ? 0 : WRITABLE));
+  }
+
+  unmap(pa: number, length: number): void {
+    this.fill(pa, length, () => 0);
+  }
+
+  private fill(pa: number, length: number, entry: (offset: number) => number): void {
+    if (this.limit === 0) throw new RangeError('guest memory of this machine does not move');
+    if (pa % PAGE !== 0 || length % PAGE !== 0) throw new RangeError('mapping of parts of pages');
+    for (let offset = 0; offset < length && pa + offset < this.limit; offset += PAGE)
+      this.view.setUint32(this.table + ((pa + offset) / PAGE) * 4, entry(offset), true);
+    for (const changed of this.listeners) changed();
+  }
+
+  /** Address in linear memory of a guest-physical byte; undefined where no memory is, or none to be written. */
+  hostAt(pa: number, write = false): number | undefined {
+    if (this.limit === 0) {
+      const { base, size, host } = this.ram;
+      return pa >= base && pa < base + size ? pa - base + host : undefined;
+    }
+    if (!(pa >= 0 && pa < this.limit)) return undefined;
+    const entry = this.view.getUint32(this.table + Math.floor(pa / PAGE) * 4, true);
+    if (entry === 0 || (write && !(entry & WRITABLE))) return undefined;
+    return entry - (entry % PAGE) + (pa % PAGE);
+  }
+
+  /** The bytes at guest-physical `pa`; undefined when they are not all memory or not contiguous in linear memory. */
+  range(pa: number, length: number, write = false): Uint8Array | undefined {
+    if (!(length >= 0)) return undefined;
+    const { base, size, host } = this.ram;
+    if (this.limit === 0) {
+      const at = pa - base;
+      return at >= 0 && at + length <= size ? this.bytes.subarray(host + at, host + at + length) : undefined;
+    }
+    const first = this.hostAt(pa, write);
+    if (first === undefined || pa + length > this.limit) return undefined;
+    for (let at = PAGE - (pa % PAGE); at < length; at += PAGE)
+      if (this.hostAt(pa + at, write) !== first + at) return undefined;
+    return this.bytes.subarray(first, first + length);
+  }
+
+  /** The same in contiguous pieces; undefined when not all of it is memory. */
+  pieces(pa: number, length: number, write = false): MemoryPiece[] | undefined {
+    const whole = this.range(pa, length, write);
+    if (whole) return [{ address: pa, bytes: whole }];
+    if (this.limit === 0 || !(length >= 0) || pa + length > this.limit) return undefined;
+    const pieces: MemoryPiece[] = [];
+    for (let at = 0; at < length; ) {
+      const host = this.hostAt(pa + at, write);
+      if (host === undefined) return undefined;
+      let end = Math.min(length, at + PAGE - ((pa + at) % PAGE));
+      while (end < length && this.hostAt(pa + end, write) === host + end - at) end = Math.min(length, end + PAGE);
+      pieces.push({ address: pa + at, bytes: this.bytes.subarray(host, host + end - at) });
+      at = end;
+    }
+    return pieces;
   }
 }

@@ -11,8 +11,8 @@
  */
 import { hostFunction, type IrFunction } from '../ir/code.ts';
 import type { Insn, RegisterFile } from '../ir/insn.ts';
-import type { Type } from '../ir/op.ts';
-import type { Value } from '../ir/value.ts';
+import { I32_LOAD, type Type } from '../ir/op.ts';
+import { eqz32, type Value } from '../ir/value.ts';
 import type { Layout } from '../state/layout.ts';
 
 // What IR functions of an Isa may call; the accelerator stands behind these names.
@@ -152,6 +152,8 @@ export interface OperationDecoder {
   decode(view: DataView, at: number, left: number, mode: number): number;
   /** The last one: nothing runs on behind it. */
   readonly ends: boolean;
+  /** Its second word, if it has one (see `Operation`); the engine writes it. */
+  readonly spill: number | undefined;
   /** Writes the last one as the operation at `at`, for byte `offset` of a page; NOWHERE: no target is in the page. */
   write(offset: number, out: DataView, at: number): void;
   /** Forgets the numbers of handlers, and clears them. */
@@ -284,7 +286,7 @@ export function registersOf(files: readonly { readonly file: RegisterFile; reado
   return registers;
 }
 
-/** Writes what an instruction does whose gates may be closed. */
-export function passGates(m: Insn, gates: readonly Gate[], closed: (field: number) => Value): void {
-  for (const gate of gates) m.if(closed(gate.field), () => gate.closed(m));
+/** Writes what an instruction does first whose gates may be closed. */
+export function passGates(m: Insn, gates: readonly Gate[]): void {
+  for (const gate of gates) m.if(eqz32(m.field(I32_LOAD, gate.field)), () => gate.closed(m));
 }

@@ -1,7 +1,8 @@
 /** Puts the parts of a machine together and wires them; nothing runs yet. */
-import type { Board } from '../accel/accelerator.ts';
+import type { Board, SpaceAccelerator, StateVcpu } from '../accel/accelerator.ts';
 import { createAccelerator } from '../accel/create.ts';
-import type { RiscvAccelerator, RiscvVcpu } from '../accel/riscv-accelerator.ts';
+import { loadIsa } from '../accel/isas.ts';
+import { raiseInterrupt } from '../isa/riscv/cpu.ts';
 import type { DeviceLog, Dma, IrqLine } from '../hw/device.ts';
 import type { VcpuView } from './api.ts';
 import type { MachineConfig } from './config.ts';
@@ -16,7 +17,7 @@ import { Sbi, type SbiMachine } from './sbi.ts';
 const TICK_NS = 1e9 / TIMEBASE_HZ;
 
 export interface MachineParts {
-  readonly accel: RiscvAccelerator;
+  readonly accel: SpaceAccelerator;
   /** The board as accelerators see it. */
   readonly hooks: Board;
   readonly clock: MachineClock;
@@ -47,10 +48,11 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
     },
     // The harts' time is the CLINT's counter.
     now: () => clock.now() + ahead(),
-    firmwareCall: (vcpu) => late.sbi?.call(vcpu.index),
+    firmwareCall: (cpu) => late.sbi?.call(cpu),
   };
   const accel = await createAccelerator(config.accel, {
-    harts: config.cpus,
+    isa: await loadIsa('riscv64'),
+    cpus: config.cpus,
     ramBase: VIRT_MAP.dram.base,
     ramSize: config.memory,
     board: hooks,
@@ -58,7 +60,7 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
     hot: host.hot && ((make) => (host.hot ? host.hot(make) : make())),
   });
   const { vcpus } = accel;
-  const harts = vcpus.map(({ hart }) => hart);
+  const harts = vcpus.map(({ state }) => state);
   const clock: MachineClock = config.icount
     ? new VirtualClock(host, config.rtc, config.icount, () => vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0))
     : new RealClock(host, config.rtc);
@@ -80,9 +82,9 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
   clock.onEarlier = () => loop.wake();
 
   const dma: Dma = {
-    readable: (address, length) => ramAt(accel.ram, address, length),
+    readable: (address, length) => accel.space.range(address, length),
     writable(address, length) {
-      const bytes = ramAt(accel.ram, address, length);
+      const bytes = accel.space.range(address, length, true);
       if (bytes) accel.written(address, length);
       return bytes;
     },
@@ -90,7 +92,7 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
   const irq = (index: number, bit: number): IrqLine => ({
     set(level) {
       if (bit !== MIP.SSIP) harts[index].setLine(bit, level);
-      else if (level) harts[index].raise(bit);
+      else if (level) raiseInterrupt(harts[index], bit);
       if (level) loop.attend(index);
     },
   });
@@ -123,22 +125,16 @@ export async function assemble(config: MachineConfig, host: MachineHost): Promis
   return { accel, hooks, clock, loop, board, log, outcome };
 }
 
-/** Bytes of RAM at a guest-physical address, or undefined when they are not all RAM. */
-export function ramAt(ram: Uint8Array, address: number, length: number): Uint8Array | undefined {
-  const at = address - VIRT_MAP.dram.base;
-  return at >= 0 && length >= 0 && at + length <= ram.length ? ram.subarray(at, at + length) : undefined;
-}
-
 /** A vCPU for embedders; `changed` is told when a register was written. */
-export function view(vcpu: RiscvVcpu, changed: () => void): VcpuView {
-  const { hart } = vcpu;
+export function view(vcpu: StateVcpu, changed: () => void): VcpuView {
+  const { state } = vcpu;
   return {
     index: vcpu.index,
     get instructions() {
       return vcpu.instructions;
     },
     get halted() {
-      return hart.get32('waiting') !== 0 || hart.get32('stopped') !== 0;
+      return state.waiting || state.stopped;
     },
     registerNames: () => vcpu.registerNames(),
     readRegister: (name) => vcpu.readRegister(name),

@@ -11,7 +11,7 @@ import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } fro
 import type { MachineConfig } from './config.ts';
 import { type DescribeTopic, describe } from './machine-describe.ts';
 import type { MachineHost } from './machine-host.ts';
-import { assemble, type MachineParts, ramAt, view } from './machine-parts.ts';
+import { assemble, type MachineParts, view } from './machine-parts.ts';
 import { startHart } from './sbi.ts';
 
 /** What has been asked of a machine while a vCPU was running. */
@@ -147,7 +147,7 @@ export class Machine implements MachineApi {
   }
 
   private inRam(address: number, length: number): Uint8Array | undefined {
-    return ramAt(this.accel.ram, address, length);
+    return this.accel.space.range(address, length);
   }
 
   private go(): void {
@@ -208,12 +208,12 @@ export class Machine implements MachineApi {
     this.board.resetAll();
     const { boot } = this.board;
     for (const vcpu of this.accel.vcpus) {
-      const { hart } = vcpu;
+      const { state } = vcpu;
       vcpu.reset();
-      if (boot.mode === 'machine') hart.set64('pc', BigInt(boot.pc));
+      if (boot.mode === 'machine') state.set64('pc', BigInt(boot.pc));
       else {
-        startHart(hart, BigInt(boot.pc), BigInt(boot.fdt));
-        hart.set32('stopped', hart.index === 0 ? 0 : 1);
+        startHart(state, BigInt(boot.pc), BigInt(boot.fdt));
+        state.stopped = state.index !== 0;
       }
     }
     this.loop.attendAll();

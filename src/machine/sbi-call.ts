@@ -1,5 +1,5 @@
 /** What the extensions of the built-in SBI share: how a call looks, what it returns, what it may reach. */
-import type { RiscvHart } from '../accel/riscv-hart.ts';
+import type { CpuState } from '../accel/cpu-state.ts';
 
 /** Spec: RISC-V SBI 2.0, "Standard SBI Errors". */
 export const SBI = {
@@ -42,7 +42,7 @@ export interface SbiExtension {
 
 /** What the SBI does to the machine. */
 export interface SbiMachine {
-  readonly harts: readonly RiscvHart[];
+  readonly harts: readonly CpuState[];
   /** Something of the hart has changed: it must be run and look around. */
   attend(hart: number): void;
   /** The timer's counter: ticks of 100 ns. */

@@ -6,7 +6,7 @@
  * of its targets; no suspend type beyond the retentive default exists; the
  * hypervisor's fences are not supported.
  */
-import type { RiscvHart } from '../accel/riscv-hart.ts';
+import type { CpuState } from '../accel/cpu-state.ts';
 import { Interrupt, PRIV_S, REGIME_S } from '../isa/riscv/state.ts';
 import { answer, notSupported, ok, SBI, type SbiExtension, type SbiMachine } from './sbi-call.ts';
 
@@ -66,7 +66,7 @@ export function rfence(machine: SbiMachine): SbiExtension {
 }
 
 /** A hart as the built-in SBI starts it: in S-mode without translation, everything delegated. */
-export function startHart(hart: RiscvHart, pc: bigint, opaque: bigint): void {
+export function startHart(hart: CpuState, pc: bigint, opaque: bigint): void {
   hart.reset();
   hart.set64('pc', pc);
   hart.set64('x', BigInt(hart.index), 10);
@@ -94,7 +94,7 @@ const STATE = { STARTED: 0n, STOPPED: 1n, SUSPENDED: 4n };
 const DEFAULT_RETENTIVE = 0n;
 
 export function hsm(machine: SbiMachine): SbiExtension {
-  const find = (id: bigint): RiscvHart | undefined =>
+  const find = (id: bigint): CpuState | undefined =>
     id < machine.harts.length ? machine.harts[Number(id)] : undefined;
   return {
     ids: [0x48_534dn], // "HSM"

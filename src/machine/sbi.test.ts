@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RiscvHart } from '../accel/riscv-hart.ts';
+import { CpuState } from '../accel/cpu-state.ts';
 import { Space } from '../accel/space.ts';
 import { latin1, utf8 } from '../bits/text.ts';
+import { isa } from '../isa/riscv/isa.ts';
 import { Interrupt } from '../isa/riscv/state.ts';
 import { Sbi, type SbiMachine, startHart } from './sbi.ts';
 
@@ -21,8 +22,8 @@ const ALL = -1n;
 
 /** Three harts: 0 started, the others stopped. `call` returns a0 and a1 as signed numbers. */
 function setUp() {
-  const space = new Space(8192, RAM, SIZE);
-  const harts = [0, 1, 2].map((n) => new RiscvHart(space, n, 2048 * (n + 1)));
+  const space = new Space(8192, { ramBase: RAM, ramSize: SIZE });
+  const harts = [0, 1, 2].map((n) => new CpuState(isa, space, n, 2048 * (n + 1)));
   for (const hart of harts) {
     startHart(hart, BigInt(RAM), 0n);
     hart.set32('stopped', hart.index === 0 ? 0 : 1);

@@ -2,8 +2,9 @@
 import type { Board, Vcpu } from '../../src/accel/accelerator.ts';
 import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { ReferenceVcpu } from '../../src/accel/reference/reference.ts';
-import { RiscvHart } from '../../src/accel/riscv-hart.ts';
+import { CpuState } from '../../src/accel/cpu-state.ts';
 import { Space } from '../../src/accel/space.ts';
+import { isa } from '../../src/isa/riscv/isa.ts';
 
 export const RAM_BASE = 0x8000_0000;
 const RAM_SIZE = 16 << 20;
@@ -54,10 +55,10 @@ export function bareMachine(elf: Buffer, accel: 'reference' | 'jit'): Bare {
   let vcpu: Vcpu;
   let space: Space;
   if (accel === 'reference') {
-    space = new Space(1 << 20, RAM_BASE, RAM_SIZE);
-    vcpu = new ReferenceVcpu(space, new RiscvHart(space, 0, 0x10000), board, () => {});
+    space = new Space(1 << 20, { ramBase: RAM_BASE, ramSize: RAM_SIZE });
+    vcpu = new ReferenceVcpu(new CpuState(isa, space, 0, 0x10000), board, () => {});
   } else {
-    const jit = new JitAccelerator({ harts: 1, ramBase: RAM_BASE, ramSize: RAM_SIZE, board });
+    const jit = new JitAccelerator({ isa, cpus: 1, ramBase: RAM_BASE, ramSize: RAM_SIZE, board });
     space = jit.space;
     vcpu = jit.vcpus[0];
   }

@@ -15,7 +15,7 @@ const BLOCKS = 280;
 const A_BLOCK = 16;
 
 test('all code is dropped when handlers run out, also while a region is asked for', () => {
-  const jit = new JitAccelerator(options(new TestBoard()));
+  const jit = new JitAccelerator({ ...options(new TestBoard()), handlerLimit: 4096 });
   const [vcpu] = jit.vcpus;
   const a = new Assembler(BigInt(RAM_BASE));
   const [handler, main] = [new Label(), new Label()];

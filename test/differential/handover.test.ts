@@ -22,7 +22,7 @@ function handOver(seed: number): string[] {
   const vcpu = jit.vcpus[0];
   const guest = new ReferenceAccelerator({
     space: jit.space,
-    harts: [vcpu.hart],
+    states: [vcpu.state],
     board,
     onWritten: (address, length) => jit.written(address, length),
   });
@@ -38,10 +38,10 @@ function handOver(seed: number): string[] {
     }
     const stay = alone.vcpus[0];
     while (stay.instructions < vcpu.instructions) if (stay.step().kind === 'halt') break;
-    let lines = differences(vcpu.hart, stay.hart);
+    let lines = differences(vcpu.state, stay.state);
     for (let n = 0; n < 3 && lines.length > 0 && stay.instructions === vcpu.instructions; n++) {
       stay.step();
-      lines = differences(vcpu.hart, stay.hart);
+      lines = differences(vcpu.state, stay.state);
     }
     if (Buffer.compare(jit.ram, alone.ram) !== 0) lines.push('RAM differs');
     if (lines.length > 0)

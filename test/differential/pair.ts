@@ -6,7 +6,8 @@
 import type { Board } from '../../src/accel/accelerator.ts';
 import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../src/accel/reference/reference-accelerator.ts';
-import type { RiscvHart } from '../../src/accel/riscv-hart.ts';
+import type { CpuState } from '../../src/accel/cpu-state.ts';
+import { isa } from '../../src/isa/riscv/isa.ts';
 import { type AT, HART } from '../../src/isa/riscv/state.ts';
 import { DEVICE, FINISHER, isDone, RAM_BASE, RAM_SIZE } from './firmware.ts';
 import type { Program } from './programs.ts';
@@ -45,17 +46,17 @@ export class TestBoard implements Board {
   }
 }
 
-export const options = (board: Board) => ({ harts: 1, ramBase: RAM_BASE, ramSize: RAM_SIZE, board });
+export const options = (board: Board) => ({ isa, cpus: 1, ramBase: RAM_BASE, ramSize: RAM_SIZE, board });
 
-export function load(accelerator: { ram: Uint8Array; vcpus: readonly { hart: RiscvHart }[] }, ram: Uint8Array): void {
+export function load(accelerator: { ram: Uint8Array; vcpus: readonly { state: CpuState }[] }, ram: Uint8Array): void {
   accelerator.ram.set(ram);
-  accelerator.vcpus[0].hart.set64('pc', BigInt(RAM_BASE));
+  accelerator.vcpus[0].state.set64('pc', BigInt(RAM_BASE));
 }
 
 export const hex = (x: bigint | number): string => `0x${x.toString(16)}`;
 
 /** Where two harts differ: a line for each field. */
-export function differences(ours: RiscvHart, right: RiscvHart): string[] {
+export function differences(ours: CpuState, right: CpuState): string[] {
   const found: string[] = [];
   for (const [name, field] of Object.entries(HART.fields)) {
     if (APART.has(name)) continue;
@@ -114,16 +115,16 @@ export class Pair {
     const target = jit.instructions;
     let halted = false;
     while (reference.instructions < target && !halted) halted = reference.step().kind === 'halt';
-    let lines = differences(jit.hart, reference.hart);
+    let lines = differences(jit.state, reference.state);
     // A trap retires nothing: the JIT may have entered one handler, or been about to, and the other not.
     for (let n = 0; n < 3 && lines.length > 0 && reference.instructions === target && !halted; n++) {
-      const before = reference.hart.get64('pc');
+      const before = reference.state.get64('pc');
       halted = reference.step().kind === 'halt';
       if (reference.instructions !== target) {
         lines.push(`(after it, the reference went on from ${hex(before)})`);
         break;
       }
-      lines = differences(jit.hart, reference.hart);
+      lines = differences(jit.state, reference.state);
     }
     if (reference.instructions !== jit.instructions)
       lines.push(`retired: jit ${jit.instructions}, reference ${reference.instructions}`);

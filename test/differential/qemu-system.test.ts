@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../src/accel/reference/reference-accelerator.ts';
-import type { RiscvAccelerator } from '../../src/accel/riscv-accelerator.ts';
+import type { SpaceAccelerator } from '../../src/accel/accelerator.ts';
 import type { Unit } from './assembler.ts';
 import { AREA, isDone, RAM_BASE } from './firmware.ts';
 import { hex, load, options, TestBoard } from './pair.ts';
@@ -49,7 +49,7 @@ function runQemu({ ram }: Program): Uint8Array | string {
   }
 }
 
-function runOurs(program: Program, accelerator: RiscvAccelerator): Uint8Array | string {
+function runOurs(program: Program, accelerator: SpaceAccelerator): Uint8Array | string {
   load(accelerator, program.ram);
   const vcpu = accelerator.vcpus[0];
   for (let n = 0; n < 1000; n++) {

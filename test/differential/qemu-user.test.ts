@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { RiscvAccelerator } from '../../src/accel/riscv-accelerator.ts';
+import type { SpaceAccelerator } from '../../src/accel/accelerator.ts';
 import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../src/accel/reference/reference-accelerator.ts';
 import { elf } from './elf.ts';
@@ -35,7 +35,7 @@ function runQemu({ image }: UserProgram): Buffer | string {
   return status === 0 ? stdout : `ended with ${signal ?? status}`;
 }
 
-function runOurs(program: UserProgram, make: () => RiscvAccelerator): Buffer | string {
+function runOurs(program: UserProgram, make: () => SpaceAccelerator): Buffer | string {
   const accelerator = make();
   accelerator.ram.set(bareRam(program));
   const vcpu = accelerator.vcpus[0];
@@ -43,8 +43,8 @@ function runOurs(program: UserProgram, make: () => RiscvAccelerator): Buffer | s
   vcpu.writeRegister('pc', BigInt(USER.code));
   // Floating point on: mstatus.FS, and what follows from it.
   vcpu.writeRegister('mstatus', vcpu.readRegister('mstatus') | (3n << 13n));
-  vcpu.hart.set32('fpOn', 1);
-  vcpu.hart.set32('fpDirty', 1);
+  vcpu.state.set32('fpOn', 1);
+  vcpu.state.set32('fpDirty', 1);
   for (let n = 0; n < 3000; n++) {
     if (vcpu.run(1000).kind !== 'halt') continue;
     const from = USER.data - RAM_BASE;

@@ -76,11 +76,11 @@ function trace(program: Program, slices: readonly number[], from: number, to: nu
   let steps = 0;
   pair.time = slices.length * 1000;
   while (vcpu.instructions < to && steps++ < to * 2 + 1000) {
-    const pc = vcpu.hart.get64('pc');
+    const pc = vcpu.state.get64('pc');
     const before = vcpu.instructions;
     let text = '';
     if (before >= from) {
-      const pa = vcpu.hart.get32('priv') === 3 ? Number(pc) : (vcpu.translate(pc) ?? 0);
+      const pa = vcpu.state.get32('priv') === 3 ? Number(pc) : (vcpu.translate(pc) ?? 0);
       const at = pa - RAM_BASE;
       if (at >= 0 && at + 4 <= program.ram.length) {
         const decoded = decoder.decode(
@@ -91,7 +91,7 @@ function trace(program: Program, slices: readonly number[], from: number, to: nu
     }
     if (vcpu.step().kind === 'halt') break;
     if (before < from) continue;
-    const trapped = vcpu.instructions === before ? ` (trap ${hex(vcpu.hart.get64('mcause'))})` : '';
+    const trapped = vcpu.instructions === before ? ` (trap ${hex(vcpu.state.get64('mcause'))})` : '';
     lines.push(`  ${before}: ${hex(pc)} ${text}${trapped}`);
     if (lines.length > count) lines.shift();
   }

@@ -35,7 +35,7 @@ for (const base of [0n, 1n, 60n, 0xffff_ffff_ffff_fff0n, BigInt(RAM_BASE), BigIn
     const there = jit.vcpus[0].instructions;
     while (reference.vcpus[0].instructions < there) reference.vcpus[0].step();
     // Whether the trap behind the last instruction has been taken is open.
-    if (differences(jit.vcpus[0].hart, reference.vcpus[0].hart).length > 0) reference.vcpus[0].step();
-    assert.deepEqual(differences(jit.vcpus[0].hart, reference.vcpus[0].hart), []);
+    if (differences(jit.vcpus[0].state, reference.vcpus[0].state).length > 0) reference.vcpus[0].step();
+    assert.deepEqual(differences(jit.vcpus[0].state, reference.vcpus[0].state), []);
   });
 }

@@ -5,11 +5,13 @@
 import { printInsn } from '../../src/ir/print.ts';
 import { i64 } from '../../src/ir/value.ts';
 import { RegionCompiler } from '../../src/accel/jit/compiler.ts';
-import { Fixed, operandsFor } from '../../src/accel/jit/handlers.ts';
 import { OPERATION } from '../../src/accel/jit/layout.ts';
+import { Fixed } from '../../src/accel/jit/reasons.ts';
+import { rows } from '../../src/isa/riscv/rows.ts';
 import { Decoder, disassemble, registerName, floatRegisterName } from '../../src/isa/riscv/decode.ts';
 import { type Operands, RiscvInsn } from '../../src/isa/riscv/insn.ts';
-import { rows } from '../../src/isa/riscv/rows.ts';
+import { operandsFor } from '../../src/isa/riscv/handler.ts';
+import { isa } from '../../src/isa/riscv/isa.ts';
 import { Assembler, encode, Label, rowOf } from '../differential/assembler.ts';
 import { listing } from './wasm-listing.ts';
 
@@ -51,7 +53,7 @@ function irOfRows(): string {
   // One as the interpreter tier has it: operands are read from the decoded operation.
   const row = rowOf('add');
   const insn = new RiscvInsn(4, i64(0), ['i32', 'i32']);
-  row.semantics(insn, operandsFor(row, { row: rows.indexOf(row), constants: {}, reach: 'none' }));
+  row.semantics(insn, operandsFor(row, {}));
   insn.finish();
   parts.push(`add, operands as parameters ($0: the decoded operation)\n${indent(printInsn(insn, register))}`);
   return parts.join('\n');
@@ -117,8 +119,8 @@ function region(write: (a: Assembler) => void): string {
     const decoded = decoder.decode(word);
     source.push(`${offset.toString(16)}: ${decoded ? disassemble(decoded, BigInt(offset)) : '?'}`);
   }
-  const job = { id: 1, page: PAGE, host: HOST, offset: ENTRY, regime: 1, before: undefined, behind: undefined };
-  const { bytes: module } = new RegionCompiler({ memory, cpuAddress: HART }).compile([job]);
+  const job = { id: 1, page: PAGE, host: HOST, offset: ENTRY, mode: 1, before: undefined, behind: undefined };
+  const { bytes: module } = new RegionCompiler(isa, { memory, cpuAddress: HART }).compile([job]);
   if (!module) throw new Error('no region came of it');
   if (!WebAssembly.validate(module)) throw new Error('the module is not valid');
   return `${source.join('\n')}\n\n${listing(module)}`;

@@ -3,10 +3,12 @@
  * of line.
  *
  * The check compares the page of the address and, in the same comparison,
- * that the access is aligned; what fails it (a page not seen yet, a
- * misaligned access, MMIO, a fault) goes to `slowLoad` or `slowStore`, which
- * give the address in linear memory to use, or 0.
+ * that the access is aligned, or, where that is not asked for, that it ends in
+ * the same page; what fails it (a page not seen yet, MMIO, a fault) goes to
+ * `slowLoad` or `slowStore`, which give the address in linear memory to use,
+ * or 0.
  */
+import type { Register } from '../../isa/isa.ts';
 import type { Value } from '../../ir/value.ts';
 import * as op from '../../ir/op.ts';
 import type { Emitter } from './emit.ts';
@@ -17,6 +19,8 @@ export interface AccessTemps {
   readonly va: number;
   /** i32 local for the TLB entry. */
   readonly entry: number;
+  /** See `Isa.unaligned`. */
+  readonly unaligned: boolean;
 }
 
 /**
@@ -51,9 +55,8 @@ export function pushHostAddress(
   }
   e.tee(entry);
   e.memory(op.I64_LOAD, table);
-  e.get(va);
-  e.i64Const(-4096 + size - 1);
-  e.op(op.i64Integer.and);
+  if (temps.unaligned) pushPage(e, va, 1, size - 1);
+  else pushPage(e, va, size, 0);
   e.op(op.i64Compare.ne);
   e.if(true, 'i32');
   slow();
@@ -64,6 +67,20 @@ export function pushHostAddress(
   e.memory(op.I32_LOAD, table + 8);
   e.op(op.i32Integer.add);
   e.end();
+}
+
+/**
+ * Pushes what equals a TLB entry's tag for an access at the address in a local: if what lies `last` bytes further on is
+ * in the same page and aligned by `align` bytes.
+ */
+export function pushPage(e: Emitter, va: number, align: number, last: number): void {
+  e.get(va);
+  if (last !== 0) {
+    e.i64Const(last);
+    e.op(op.i64Integer.add);
+  }
+  e.i64Const(-4096 + align - 1);
+  e.op(op.i64Integer.and);
 }
 
 /** Replaces an address on the stack by the byte index of its TLB entry. */
@@ -84,7 +101,7 @@ export function pushTlbEntry(e: Emitter): void {
   }
 }
 
-/** Pushes a 32-bit cell of the hart's block. */
+/** Pushes a cell of the CPU's block, one of 32 bits unless `code` says else. */
 export function pushCell(e: Emitter, cell: number, code: number = op.I32_LOAD): void {
   const known = e.lowering.cpuAddress;
   if (known !== undefined) {
@@ -96,11 +113,24 @@ export function pushCell(e: Emitter, cell: number, code: number = op.I32_LOAD): 
   }
 }
 
-/** Stores what `push` pushes into a cell of the hart's block. */
+/** Stores what `push` pushes into a cell of the CPU's block. */
 export function storeCell(e: Emitter, cell: number, push: () => void, code: number = op.I32_STORE): void {
   const known = e.lowering.cpuAddress;
   if (known !== undefined) e.i32Const(0);
   else e.pushCpu();
   push();
   e.memory(code, (known ?? 0) + cell);
+}
+
+const LOAD = { i32: op.I32_LOAD, i64: op.I64_LOAD, f64: op.F64_LOAD, v128: op.V128_LOAD } as const;
+const STORE = { i32: op.I32_STORE, i64: op.I64_STORE, f64: op.F64_STORE, v128: op.V128_STORE } as const;
+
+/** Pushes a guest register from the CPU's state. */
+export function pushRegister(e: Emitter, { offset, type }: Register): void {
+  pushCell(e, offset, LOAD[type]);
+}
+
+/** Stores what `push` pushes into a guest register of the CPU's state. */
+export function storeRegister(e: Emitter, { offset, type }: Register, push: () => void): void {
+  storeCell(e, offset, push, STORE[type]);
 }

@@ -1,55 +1,64 @@
 /**
- * Decoded pages: which physical pages have been decoded in which regime, and
- * the operations in them. Dropping code happens here.
+ * Decoded pages: which pages of guest memory have been decoded in which mode,
+ * and the operations in them. Dropping code happens here.
+ *
+ * Pages are known by their place in linear memory, so that it does not matter
+ * at which guest-physical addresses they appear.
  */
-import type { Instruction } from '../../isa/riscv/insn.ts';
-import { Decoder } from '../../isa/riscv/decode.ts';
+import type { Isa, OperationDecoder } from '../../isa/isa.ts';
+import { NOWHERE } from '../../isa/isa.ts';
 import type { Space } from '../space.ts';
 import type { HandlerTable } from './handler-table.ts';
-import { Fixed, HANDLER_LIMIT } from './handlers.ts';
 import {
-  DECODED_PAGE,
-  DECODED_PAGES,
-  HART_BLOCK,
+  CPU_BLOCK,
   ITLB,
   ITLB_ENTRIES,
   type JitLayout,
+  keepsStraddling,
   OPERATION,
-  REGIMES,
-  SIDE,
-  SLOTS,
-  STRADDLE_HALF,
-  STRADDLE_SLOT,
+  type PageLayout,
 } from './layout.ts';
-import { Operations } from './operations.ts';
+import { PlainOperations } from './plain-operations.ts';
+import { Fixed, HANDLER_LIMIT } from './reasons.ts';
 
 /** How many instructions are decoded ahead at most. */
 const AHEAD = 64;
+const PAGE = 4096;
 
 export class CodeCache {
-  private readonly operations: Operations;
+  private readonly isa: Isa;
+  private readonly operations: OperationDecoder;
   private readonly space: Space;
   private readonly layout: JitLayout;
+  private readonly shape: PageLayout;
   private readonly handlers: HandlerTable;
   private readonly free: number[] = [];
   /** For each decoded page in use: the index of its entry in the page map. */
   private readonly owner = new Map<number, number>();
   private used = 0;
+  /** Later parts of instructions are marked, so that a store is known to hit one. */
+  private readonly marksParts: boolean;
   /** Called before compiled code of a page goes away. */
   onDrop: (page: number) => void = () => {};
+  /** Called before code is decoded from a page of guest memory that had none: stores to it must be noticed. */
+  onCode: (host: number) => void = () => {};
   /** A page of its own for single instructions that have none. */
   readonly single: number;
 
-  constructor(space: Space, layout: JitLayout, handlers: HandlerTable, rows: readonly Instruction[]) {
+  constructor(space: Space, layout: JitLayout, handlers: HandlerTable, isa: Isa) {
+    this.isa = isa;
     this.space = space;
     this.layout = layout;
+    this.shape = layout.page;
     this.handlers = handlers;
-    this.operations = new Operations(rows, handlers);
+    this.operations = isa.operations?.(handlers) ?? new PlainOperations(isa, handlers);
+    handlers.flush();
+    this.marksParts = !keepsStraddling(isa) && isa.maxLength > isa.granule;
     this.single = this.allocate();
   }
 
   private allocate(): number {
-    const page = this.free.pop() ?? this.layout.decoded + this.used++ * DECODED_PAGE;
+    const page = this.free.pop() ?? this.layout.decoded + this.used++ * this.shape.size;
     this.endMarks(page);
     return page;
   }
@@ -57,22 +66,30 @@ export class CodeCache {
   /** What is run into behind the last operation of a page. */
   private endMarks(page: number): void {
     const { view } = this.space;
-    for (let slot = SLOTS; slot * OPERATION < SIDE; slot++)
-      view.setUint16(page + slot * OPERATION, Fixed.pageEnd, true);
+    const { slots, side } = this.shape;
+    for (let at = slots * OPERATION; at < side; at += OPERATION) view.setUint16(page + at, Fixed.pageEnd, true);
   }
 
-  private mapIndex(pa: number, regime: number): number {
-    return ((pa - this.space.ram.base) / 4096) * REGIMES + regime;
+  /** Number of a page of guest memory. */
+  private pageNumber(host: number): number {
+    return Math.floor((host - this.space.ram.host) / PAGE);
+  }
+  /** Address of an operation of a page. */
+  private operationAt(page: number, offset: number): number {
+    return page + (offset >> this.shape.shift) * OPERATION;
+  }
+  private sideAt(page: number, offset: number): number {
+    return page + this.shape.side + (offset >> this.shape.shift) * 4;
   }
 
-  /** The decoded page of RAM page `pa` (its first address) in `regime`, made when it is not there. */
-  page(pa: number, regime: number): number {
+  /** The decoded page of the page of guest memory at `host` in `mode`, made when it is not there. */
+  page(host: number, mode: number): number {
     if (this.handlers.full) this.startOver();
-    const index = this.mapIndex(pa, regime);
+    const index = this.pageNumber(host) * this.layout.modes + mode;
     const at = this.layout.pageMap + index * 4;
     let page = this.space.view.getUint32(at, true);
     if (page === 0) {
-      if (this.used >= DECODED_PAGES && this.free.length === 0) this.dropAll();
+      if (this.used >= this.layout.decodedPages && this.free.length === 0) this.dropAll();
       page = this.allocate();
       this.space.view.setUint32(at, page, true);
       this.owner.set(page, index);
@@ -80,18 +97,33 @@ export class CodeCache {
     return page;
   }
 
-  /** The decoded page of a physical address in `regime`, or 0. */
-  known(pa: number, regime: number): number {
-    const { base, size } = this.space.ram;
-    if (pa < base || pa >= base + size) return 0;
-    return this.space.view.getUint32(this.layout.pageMap + this.mapIndex(pa - (pa % 4096), regime) * 4, true);
+  /** The decoded page of an address of guest memory in `mode`, or 0. */
+  known(host: number, mode: number): number {
+    return this.space.view.getUint32(
+      this.layout.pageMap + (this.pageNumber(host) * this.layout.modes + mode) * 4,
+      true,
+    );
   }
 
-  /** Host address of the first byte of the RAM page that a decoded page shows. */
+  /** Host address of the first byte of the page of guest memory that a decoded page shows. */
   hostOf(page: number): number {
+    return this.space.ram.host + Math.floor(this.indexOf(page) / this.layout.modes) * PAGE;
+  }
+  private modeOf(page: number): number {
+    return this.indexOf(page) % this.layout.modes;
+  }
+  private indexOf(page: number): number {
     const index = this.owner.get(page);
     if (index === undefined) throw new Error('a decoded page without owner');
-    return this.space.ram.host + Math.floor(index / REGIMES) * 4096;
+    return index;
+  }
+
+  /** A page of guest memory gets decoded code. */
+  private mark(host: number): void {
+    const at = this.layout.codeMarks + this.pageNumber(host);
+    if (this.space.bytes[at] !== 0) return;
+    this.space.bytes[at] = 1;
+    this.onCode(host);
   }
 
   /** Decodes from byte `offset` of a page until a jump, a known operation or the page's end. */
@@ -99,71 +131,124 @@ export class CodeCache {
     const { operations } = this;
     const { view } = this.space;
     const host = this.hostOf(page);
-    for (let n = 0; n < AHEAD && offset < 4096; n++) {
-      const at = page + (offset >> 1) * OPERATION;
+    const mode = this.modeOf(page);
+    this.mark(host);
+    for (let n = 0; n < AHEAD && offset < PAGE; n++) {
+      const at = this.operationAt(page, offset);
       const now = view.getUint16(at, true);
       if (now !== Fixed.undecoded && now !== Fixed.tail) break;
-      const half = view.getUint16(host + offset, true);
-      const length = Decoder.length(half);
-      if (offset + length > 4096) {
-        view.setUint16(at, Fixed.straddle, true);
+      const length = operations.decode(view, host + offset, PAGE - offset, mode);
+      if (length <= 0) {
+        view.setUint16(at, length < 0 ? Fixed.straddle : Fixed.illegal, true);
+        if (length < 0 && this.marksParts)
+          for (let part = offset + this.shape.granule; part < PAGE; part += this.shape.granule)
+            this.markTail(page, part);
         break;
       }
-      const word = length === 4 ? view.getUint32(host + offset, true) : half;
-      const line = operations.line(word);
-      if (line < 0) {
-        view.setUint16(at, Fixed.illegal, true);
-        break;
-      }
-      operations.write(line, offset, view, at);
-      if (operations.ends(line)) break;
+      operations.write(offset, view, at);
+      if (this.marksParts) this.markParts(page, offset, length);
+      if (operations.ends) break;
       offset += length;
     }
     this.handlers.flush();
   }
 
-  /** Puts one instruction into the page for single ones, as if at `offset`; gives its handler. */
-  decodeSingle(word: number, offset: number): number {
-    if (this.handlers.full) this.startOver();
+  /** Marks the places behind an instruction's first that belong to it; writes its second word. */
+  private markParts(page: number, offset: number, length: number): void {
     const { view } = this.space;
-    const line = this.operations.line(word);
-    if (line < 0) return Fixed.illegal;
-    const at = this.single + (offset >> 1) * OPERATION;
-    const handler = this.operations.writeFar(line, view, at);
-    view.setUint16(at + (Decoder.length(word) / 2) * OPERATION, Fixed.pageEnd, true);
+    const { granule } = this.shape;
+    const { spill } = this.operations;
+    const end = Math.min(offset + length, PAGE);
+    let at = offset + granule;
+    if (spill !== undefined) {
+      const word = this.operationAt(page, at);
+      const side = this.sideAt(page, at);
+      const cell = view.getUint32(side, true);
+      // An instruction that begins here goes on as a region, or is the host's to execute: its operands are gone.
+      if (cell >= HANDLER_LIMIT) view.setUint32(side, (cell & -HANDLER_LIMIT) | Fixed.inside, true);
+      else view.setUint16(word, Fixed.inside, true);
+      view.setInt32(word + 4, spill, true);
+      at += granule;
+    }
+    for (; at < end; at += granule) this.markTail(page, at);
+  }
+
+  private markTail(page: number, offset: number): void {
+    const { view } = this.space;
+    const at = this.operationAt(page, offset);
+    if (view.getUint16(at, true) === Fixed.undecoded) view.setUint16(at, Fixed.tail, true);
+  }
+
+  /** Puts one instruction into the page for single ones, as if at `offset`; gives its handler. It begins at `bytes`. */
+  decodeSingle(bytes: DataView, length: number, mode: number, offset: number): number {
+    if (this.handlers.full) this.startOver();
+    const { operations } = this;
+    const { view } = this.space;
+    const taken = operations.decode(bytes, 0, length, mode);
+    if (taken <= 0) return Fixed.illegal;
+    const at = this.operationAt(this.single, offset);
+    operations.write(NOWHERE, view, at);
+    const { spill } = operations;
+    if (spill !== undefined) view.setInt32(at + OPERATION + 4, spill, true);
+    view.setUint16(at + (taken / this.shape.granule) * OPERATION, Fixed.pageEnd, true);
     this.handlers.flush();
-    return handler;
+    return view.getUint16(at, true);
   }
 
   /**
-   * Decodes the instruction that begins in the last halfword of a page, given
-   * the halfword that follows; false when it is none, or not a long one.
+   * Keeps the instruction that begins in the last slot of a page and ends in the next page, where the Isa's can be
+   * kept: given the granule that follows; false when it is no such instruction.
    */
-  decodeStraddling(page: number, high: number): boolean {
+  keepStraddling(page: number, high: number): boolean {
     if (this.handlers.full) return false;
+    const { operations } = this;
     const { view } = this.space;
-    const low = view.getUint16(this.hostOf(page) + 4094, true);
-    const line = Decoder.length(low) === 4 ? this.operations.line(low | (high << 16)) : -1;
-    if (line < 0) return false;
-    this.operations.writeFar(line, view, page + STRADDLE_SLOT * OPERATION);
-    view.setUint32(page + STRADDLE_HALF, high, true);
-    view.setUint16(page + (SLOTS - 1) * OPERATION, Fixed.straddleKnown, true);
+    const { granule, slots, straddleSlot, straddleHalf } = this.shape;
+    const bytes = new DataView(new ArrayBuffer(4));
+    bytes.setUint16(0, view.getUint16(this.hostOf(page) + PAGE - granule, true), true);
+    bytes.setUint16(2, high, true);
+    if (operations.decode(bytes, 0, 4, this.modeOf(page)) !== 4) return false;
+    operations.write(NOWHERE, view, page + straddleSlot * OPERATION);
+    view.setUint32(page + straddleHalf, high, true);
+    view.setUint16(page + (slots - 1) * OPERATION, Fixed.straddleKnown, true);
     this.handlers.flush();
     return true;
   }
 
-  /** The instruction that reaches from `page` into `behind` may be compiled: a store over its end must be noticed. */
+  /** The instruction at `offset`, which reaches into the next page, has been executed by the host. */
+  seenStraddling(page: number, offset: number): void {
+    const at = this.operationAt(page, offset);
+    if (this.space.view.getUint16(at, true) === Fixed.straddle) this.space.view.setUint16(at, Fixed.straddleSeen, true);
+  }
+
+  /** Instructions that reach from `page` into `behind` may be compiled: a store over their ends must be noticed. */
   watchStraddling(page: number, behind: number): void {
-    const { view } = this.space;
-    if (view.getUint16(page + (SLOTS - 1) * OPERATION, true) !== Fixed.straddleKnown) return;
-    if (view.getUint16(behind, true) === Fixed.undecoded) view.setUint16(behind, Fixed.tail, true);
+    const { view, bytes } = this.space;
+    const { granule } = this.shape;
+    const { maxLength } = this.isa;
+    const window = new Uint8Array(2 * maxLength);
+    for (let offset = PAGE - maxLength + granule; offset < PAGE; offset += granule) {
+      const now = view.getUint16(this.operationAt(page, offset), true);
+      const cell = view.getUint32(this.sideAt(page, offset), true);
+      const own = cell >= HANDLER_LIMIT ? cell & (HANDLER_LIMIT - 1) : now;
+      if (own !== Fixed.straddleKnown && own !== Fixed.straddleSeen) continue;
+      const here = PAGE - offset;
+      const first = this.hostOf(page) + offset;
+      const second = this.hostOf(behind);
+      window.set(bytes.subarray(first, first + here));
+      window.set(bytes.subarray(second, second + maxLength), here);
+      const decoded = this.isa.decode(new DataView(window.buffer), 0, maxLength, this.modeOf(page));
+      if (!decoded || decoded === 'beyond') continue;
+      this.mark(second);
+      for (let at = 0; at < decoded.length - here; at += granule) this.markTail(behind, at);
+    }
   }
 
   /** Marks a place as the entry of a compiled region. */
   setRegion(page: number, offset: number, region: number): void {
     const { view } = this.space;
-    const at = page + (offset >> 1) * OPERATION;
-    const side = page + SIDE + (offset >> 1) * 4;
+    const at = this.operationAt(page, offset);
+    const side = this.sideAt(page, offset);
     const cell = view.getUint32(side, true);
     const own = cell >= HANDLER_LIMIT ? cell & (HANDLER_LIMIT - 1) : view.getUint16(at, true);
     view.setUint32(side, region * HANDLER_LIMIT + own, true);
@@ -173,38 +258,36 @@ export class CodeCache {
   /** Gives a place back to its own handler. */
   unsetRegion(page: number, offset: number): void {
     const { view } = this.space;
-    const side = page + SIDE + (offset >> 1) * 4;
+    const side = this.sideAt(page, offset);
     const cell = view.getUint32(side, true);
     if (cell < HANDLER_LIMIT) return;
-    view.setUint16(page + (offset >> 1) * OPERATION, cell & (HANDLER_LIMIT - 1), true);
+    view.setUint16(this.operationAt(page, offset), cell & (HANDLER_LIMIT - 1), true);
     view.setUint32(side, 0, true);
   }
 
   /** Takes a place out of the running for compilation. */
   decline(page: number, offset: number): void {
-    this.space.view.setUint32(page + SIDE + (offset >> 1) * 4, HANDLER_LIMIT - 1, true);
+    this.space.view.setUint32(this.sideAt(page, offset), HANDLER_LIMIT - 1, true);
   }
 
   /** Starts counting a place anew. */
   cool(page: number, offset: number): void {
-    this.space.view.setUint32(page + SIDE + (offset >> 1) * 4, 0, true);
+    this.space.view.setUint32(this.sideAt(page, offset), 0, true);
   }
 
-  /** Bytes of RAM changed: drops what was decoded from the pages they lie in. */
-  drop(pa: number, length: number): boolean {
-    const { base, size } = this.space.ram;
-    let dropped = false;
-    const first = Math.max(Math.floor((pa - base) / 4096), 0);
-    const last = Math.min(Math.floor((pa + length - 1 - base) / 4096), size / 4096 - 1);
-    for (let ppn = first; ppn <= last; ppn++) {
-      for (let regime = 0; regime < REGIMES; regime++) {
-        const page = this.space.view.getUint32(this.layout.pageMap + (ppn * REGIMES + regime) * 4, true);
-        if (page === 0) continue;
-        this.clear(page);
-        dropped = true;
+  /** Bytes of guest memory at `host` changed: drops what was decoded from the pages they lie in. */
+  drop(host: number, length: number): void {
+    const { view, bytes } = this.space;
+    const { codeMarks, pageMap, modes } = this.layout;
+    const last = this.pageNumber(host + length - 1);
+    for (let number = this.pageNumber(host); number <= last; number++) {
+      if (bytes[codeMarks + number] === 0) continue;
+      bytes[codeMarks + number] = 0;
+      for (let mode = 0; mode < modes; mode++) {
+        const page = view.getUint32(pageMap + (number * modes + mode) * 4, true);
+        if (page !== 0) this.clear(page);
       }
     }
-    return dropped;
   }
 
   /**
@@ -214,8 +297,9 @@ export class CodeCache {
   private clear(page: number): void {
     this.onDrop(page);
     const { view } = this.space;
-    for (let n = 0; n < SLOTS; n++) view.setUint16(page + n * OPERATION, Fixed.undecoded, true);
-    this.space.bytes.fill(0, page + SIDE, page + DECODED_PAGE);
+    const { slots, side, size } = this.shape;
+    for (let n = 0; n < slots; n++) view.setUint16(page + n * OPERATION, Fixed.undecoded, true);
+    this.space.bytes.fill(0, page + side, page + size);
     this.endMarks(page);
   }
 
@@ -223,19 +307,21 @@ export class CodeCache {
   private startOver(): void {
     this.dropAll();
     this.operations.clear();
+    this.handlers.flush();
   }
 
   dropAll(): void {
+    const { layout, space } = this;
     for (const [page, index] of this.owner) {
       this.clear(page);
-      this.space.view.setUint32(this.layout.pageMap + index * 4, 0, true);
+      space.view.setUint32(layout.pageMap + index * 4, 0, true);
+      space.bytes[layout.codeMarks + Math.floor(index / layout.modes)] = 0;
       this.free.push(page);
     }
     this.owner.clear();
     // No instruction TLB may lead to a page that has changed its owner.
-    const { layout, space } = this;
-    for (let hart = layout.hart(0); hart < layout.pageMap; hart += HART_BLOCK)
-      space.bytes.fill(0, hart + ITLB, hart + ITLB + ITLB_ENTRIES * 16);
+    for (let cpu = layout.cpu(0); cpu < layout.cpusEnd; cpu += CPU_BLOCK)
+      space.bytes.fill(0, cpu + ITLB, cpu + ITLB + ITLB_ENTRIES * 16);
   }
 
   get pages(): number {

@@ -4,13 +4,12 @@
  * the vCPU's own thread.
  */
 import type { Callable } from '../../ir/code.ts';
-import { Decoder } from '../../isa/riscv/decode.ts';
-import { rows } from '../../isa/riscv/rows.ts';
+import type { Decoded, Isa } from '../../isa/isa.ts';
 import { type Block, discover, type Step } from './cfg.ts';
 import { REGION } from './dispatcher.ts';
-import { Fixed } from './handlers.ts';
+import { Fixed } from './reasons.ts';
 import { calleesOf } from './callees.ts';
-import { OPERATION } from './layout.ts';
+import { OPERATION, type PageLayout, pageLayout } from './layout.ts';
 import { type MemoryImport, ModuleBuilder } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { RegionEmitter } from './region.ts';
@@ -34,12 +33,14 @@ export interface Job {
   readonly behind: CodePlace | undefined;
   /** Bytes from the start of the page. */
   readonly offset: number;
-  readonly regime: number;
+  readonly mode: number;
 }
 
 export interface CompilerOptions {
+  /** Name of the instruction set. */
+  readonly isa: string;
   readonly memory: WebAssembly.Memory;
-  /** The address of the one hart's state, or undefined where there are several harts. */
+  /** The address of the one CPU's state, or undefined where there are several CPUs. */
   readonly cpuAddress: number | undefined;
 }
 
@@ -61,12 +62,15 @@ export interface Compiled {
 }
 
 export class RegionCompiler {
-  private readonly decoder = new Decoder(rows);
+  private readonly isa: Isa;
+  private readonly layout: PageLayout;
   private readonly view: DataView;
   private readonly cpuAddress: number | undefined;
   private readonly memory: MemoryImport;
 
-  constructor({ memory, cpuAddress }: CompilerOptions) {
+  constructor(isa: Isa, { memory, cpuAddress }: Omit<CompilerOptions, 'isa'>) {
+    this.isa = isa;
+    this.layout = pageLayout(isa.granule);
     this.view = new DataView(memory.buffer);
     const pages = memory.buffer.byteLength / 65536;
     this.memory = { initial: pages, maximum: pages };
@@ -107,31 +111,53 @@ export class RegionCompiler {
     const calleeOf = (target: Callable): number => index.get(target.name) as number;
     for (const { job, plan: region, neighbours } of plans) {
       const at = builder.declare(String(job.id), REGION);
-      builder.define(at, new RegionEmitter(region, job.regime, this.cpuAddress, neighbours, calleeOf).emit());
+      builder.define(at, new RegionEmitter(this.isa, region, job.mode, this.cpuAddress, neighbours, calleeOf).emit());
       builder.export(String(job.id), at);
     }
     return { bytes: builder.finish(this.memory, this.cpuAddress === undefined), imports: [...callees.keys()], regions };
   }
 
-  private discover({ page, host, offset, before, behind }: Job): Block[] {
-    const { view } = this;
+  private discover({ page, host, offset, mode, before, behind }: Job): Block[] {
+    const { view, isa, layout } = this;
     const places = [before, { page, host }, behind];
     const placeOf = (at: number): CodePlace | undefined => places[Math.floor(at / PAGE) + 1];
+    const inPage = (at: number) => at & (PAGE - 1);
     return discover(
-      this.decoder,
+      isa,
       {
-        half: (at) => {
-          const place = placeOf(at);
-          return place && view.getUint16(place.host + (at & (PAGE - 1)), true);
-        },
+        mode,
+        known: (at) => placeOf(at) !== undefined,
         executed: (at) => {
           const place = placeOf(at);
           if (!place) return false;
-          const handler = view.getUint16(place.page + ((at & (PAGE - 1)) >> 1) * OPERATION, true);
-          return handler === Fixed.pageEnd || handler === Fixed.straddleKnown || handler >= Fixed.first;
+          const handler = view.getUint16(place.page + (inPage(at) >> layout.shift) * OPERATION, true);
+          return (
+            handler === Fixed.pageEnd ||
+            handler === Fixed.straddleKnown ||
+            handler === Fixed.straddleSeen ||
+            handler >= Fixed.first
+          );
+        },
+        decode: (at) => {
+          const place = placeOf(at);
+          if (!place) return undefined;
+          const left = PAGE - inPage(at);
+          const decoded = isa.decode(view, place.host + inPage(at), left, mode);
+          if (decoded !== 'beyond') return decoded;
+          const next = placeOf(at + left);
+          return next && this.decodeAcross(place.host + inPage(at), left, next.host, mode);
         },
       },
       offset,
     );
+  }
+
+  /** The instruction whose first `left` bytes are at `first` and the others at `second`. */
+  private decodeAcross(first: number, left: number, second: number, mode: number): Decoded | undefined {
+    const { view, isa } = this;
+    const bytes = new DataView(new ArrayBuffer(isa.maxLength));
+    for (let n = 0; n < isa.maxLength; n++) bytes.setUint8(n, view.getUint8(n < left ? first + n : second + n - left));
+    const decoded = isa.decode(bytes, 0, isa.maxLength, mode);
+    return decoded === 'beyond' ? undefined : decoded;
   }
 }

@@ -3,16 +3,15 @@
  * another: look up the pc, go to its region or its handler.
  */
 import * as op from '../../ir/op.ts';
-import { AT } from '../../isa/riscv/state.ts';
-import { takeInterrupt, wakes } from '../../isa/riscv/trap.ts';
 import { define } from '../../ir/code.ts';
-import { cpu, i32, load, sub32 } from '../../ir/value.ts';
-import { get, put } from '../../isa/riscv/field.ts';
+import { cpu, eq32, i32, load, sub32 } from '../../ir/value.ts';
+import type { Isa, IsaFunctions } from '../../isa/isa.ts';
 import { pushCell, storeCell } from './access.ts';
 import { Emitter, type Lowering } from './emit.ts';
-import { HANDLER_LIMIT, HOT, Reason } from './handlers.ts';
-import { CELL, ITLB, ITLB_ENTRIES, SIDE } from './layout.ts';
+import { CELL, ITLB, ITLB_ENTRIES, OPERATION, type PageLayout, pageLayout } from './layout.ts';
+import { isMarked, unmark } from './marks.ts';
 import type { Body, Signature } from './module.ts';
+import { HANDLER_BITS, HANDLER_LIMIT, HOT, Reason } from './reasons.ts';
 import { Fetch, type Runtime } from './runtime.ts';
 
 /** A region takes the pc it is entered at and how deep calls may still nest; it returns the next pc. */
@@ -21,20 +20,21 @@ export const RUN: Signature = { params: [], result: 'i32' };
 /** How deep compiled calls nest before they return to the dispatcher. */
 export const DEPTH = 120;
 
-/** changed(): takes a pending interrupt; 1 when the hart sleeps in WFI. */
-export function changed(runtime: Runtime) {
+/** changed(): takes a pending interrupt; 0, or the `Reason` to leave with: the CPU sleeps. */
+export function changed({ fields }: Isa, { takeInterrupt, wakes }: IsaFunctions, runtime: Runtime) {
   return define('changed', [], 'i32', (f) => {
     // A trap retires nothing, but a guest whose handler traps again and again must come to the end of its slice.
     for (const at of [CELL.budget, CELL.given]) f.store(op.I32_STORE, cpu, sub32(load(op.I32_LOAD, cpu, at), 1), at);
-    f.call(takeInterrupt);
+    const taken = f.call(takeInterrupt);
     f.call(runtime.enterRegime);
-    f.if(get('waiting'), () => {
+    f.if(load(op.I32_LOAD, cpu, fields.waiting), () => {
       f.if(
         f.call(wakes),
-        () => put(f, 'waiting', 0),
-        () => f.return(i32(1)),
+        () => f.store(op.I32_STORE, cpu, i32(0), fields.waiting),
+        () => f.return(i32(Reason.halt)),
       );
     });
+    f.if(eq32(taken, 2), () => f.return(i32(Reason.single)));
     f.return(i32(0));
   });
 }
@@ -51,7 +51,7 @@ function spend(e: Emitter): void {
 }
 
 /** Pushes the ITLB entry of the pc in local `pc`, and compares: leaves i32 "missed". */
-function compareItlb(e: Emitter, pc: number, entry: number): void {
+function compareItlb(e: Emitter, mode: number, pc: number, entry: number): void {
   e.get(pc);
   e.i64Const(8);
   e.op(op.i64Integer.shr_u);
@@ -68,7 +68,7 @@ function compareItlb(e: Emitter, pc: number, entry: number): void {
   e.get(pc);
   e.i64Const(-4096);
   e.op(op.i64Integer.and);
-  pushCell(e, AT.regime);
+  pushCell(e, mode);
   e.i32Const(1);
   e.op(op.i32Integer.add);
   e.op(op.I64_EXTEND_U);
@@ -77,22 +77,30 @@ function compareItlb(e: Emitter, pc: number, entry: number): void {
 }
 
 /** Pushes the side cell's address (less SIDE) of the pc in a decoded page. */
-function pushCellAddress(e: Emitter, base: number, pc: number): void {
+function pushCellAddress(e: Emitter, page: PageLayout, base: number, pc: number): void {
   e.get(base);
-  e.get(pc);
-  e.op(op.I32_WRAP);
-  e.i32Const(0xffe);
-  e.op(op.i32Integer.and);
-  e.i32Const(1);
-  e.op(op.i32Integer.shl);
+  pushSlot(e, page, pc, 4);
   e.op(op.i32Integer.add);
 }
 
+/** Pushes the number of the pc's slot in its page, times `bytes`. */
+function pushSlot(e: Emitter, { granule, shift }: PageLayout, pc: number, bytes: 4 | 8): void {
+  e.get(pc);
+  e.op(op.I32_WRAP);
+  e.i32Const(4096 - granule);
+  e.op(op.i32Integer.and);
+  const left = Math.log2(bytes) - shift;
+  if (left === 0) return;
+  e.i32Const(left);
+  e.op(op.i32Integer.shl);
+}
+
 /** goto(pc, depth): enters the region at pc, or returns pc where there is none. */
-export function emitGoto(lowering: Lowering, regionType: number): Body {
+export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionType: number): Body {
+  const page = pageLayout(granule);
   const [PC, DEPTH_LEFT, ENTRY, SLOT] = [0, 1, 2, 3];
   const e = new Emitter(lowering, [...REGION.params, 'i32', 'i32'], 2);
-  compareItlb(e, PC, ENTRY);
+  compareItlb(e, fields.mode, PC, ENTRY);
   pushCell(e, CELL.budget);
   e.i32Const(0);
   e.op(op.i32Compare.le_s);
@@ -109,8 +117,8 @@ export function emitGoto(lowering: Lowering, regionType: number): Body {
   e.get(ENTRY);
   e.memory(op.I32_LOAD, ITLB + 8 + (lowering.cpuAddress ?? 0));
   e.set(SLOT);
-  pushCellAddress(e, SLOT, PC);
-  e.memory(op.I32_LOAD, SIDE);
+  pushCellAddress(e, page, SLOT, PC);
+  e.memory(op.I32_LOAD, page.side);
   e.tee(SLOT);
   e.i32Const(HANDLER_LIMIT);
   e.op(op.i32Compare.lt_u);
@@ -121,7 +129,7 @@ export function emitGoto(lowering: Lowering, regionType: number): Body {
   e.get(PC);
   e.get(DEPTH_LEFT);
   e.get(SLOT);
-  e.i32Const(12);
+  e.i32Const(HANDLER_BITS);
   e.op(op.i32Integer.shr_u);
   e.returnCallIndirect(regionType);
   return e.finish();
@@ -129,19 +137,22 @@ export function emitGoto(lowering: Lowering, regionType: number): Body {
 
 /** run(): dispatches until the host is needed; returns a `Reason`. */
 export function emitRun(
+  { granule, fields }: Isa,
   lowering: Lowering,
   regionType: number,
   handlerType: number,
   fetchPage: number,
   changedFunction: number,
 ): Body {
+  const page = pageLayout(granule);
   const [PC, BASE, IP, SLOT, R, ENTRY] = [0, 1, 2, 3, 4, 5];
   const e = new Emitter(lowering, ['i64', 'i32', 'i32', 'i32', 'i32', 'i32'], 0);
   const top = {};
   const reasonChanged = () => {
     e.call(changedFunction);
+    e.tee(R);
     e.if();
-    e.i32Const(Reason.halt);
+    e.get(R);
     e.return();
     e.end();
   };
@@ -153,9 +164,9 @@ export function emitRun(
   e.i32Const(Reason.budget);
   e.return();
   e.end();
-  pushCell(e, AT.pc, op.I64_LOAD);
+  pushCell(e, fields.pc, op.I64_LOAD);
   e.set(PC);
-  compareItlb(e, PC, ENTRY);
+  compareItlb(e, fields.mode, PC, ENTRY);
   e.if();
   e.get(PC);
   e.call(fetchPage);
@@ -187,17 +198,12 @@ export function emitRun(
   e.end();
   // The operation and its side cell.
   e.get(BASE);
-  e.get(PC);
-  e.op(op.I32_WRAP);
-  e.i32Const(0xffe);
-  e.op(op.i32Integer.and);
-  e.i32Const(2);
-  e.op(op.i32Integer.shl);
+  pushSlot(e, page, PC, OPERATION);
   e.op(op.i32Integer.add);
   e.set(IP);
-  pushCellAddress(e, BASE, PC);
+  pushCellAddress(e, page, BASE, PC);
   e.tee(ENTRY);
-  e.memory(op.I32_LOAD, SIDE);
+  e.memory(op.I32_LOAD, page.side);
   e.set(SLOT);
   e.get(IP);
   e.memory(op.I32_LOAD16_U, 0);
@@ -212,26 +218,23 @@ export function emitRun(
   e.get(PC);
   e.i32Const(DEPTH);
   e.get(SLOT);
-  e.i32Const(12);
+  e.i32Const(HANDLER_BITS);
   e.op(op.i32Integer.shr_u);
   e.callIndirect(regionType);
   e.tee(PC);
-  e.op(op.I32_WRAP);
-  e.i32Const(1);
-  e.op(op.i32Integer.and);
+  isMarked(e, granule, PC);
   e.if();
   // Marked: the interpreter has to go on, or the world has changed.
   e.get(PC);
-  e.i64Const(-2);
-  e.op(op.i64Integer.and);
+  unmark(e, granule);
   e.set(PC);
-  storeCell(e, AT.pc, () => e.get(PC), op.I64_STORE);
+  storeCell(e, fields.pc, () => e.get(PC), op.I64_STORE);
   pushCell(e, CELL.interpret);
   e.brIf(top);
   reasonChanged();
   e.br(top);
   e.end();
-  storeCell(e, AT.pc, () => e.get(PC), op.I64_STORE);
+  storeCell(e, fields.pc, () => e.get(PC), op.I64_STORE);
   e.br(top);
   e.end();
   e.get(SLOT);
@@ -243,7 +246,7 @@ export function emitRun(
   e.i32Const(1);
   e.op(op.i32Integer.add);
   e.tee(SLOT);
-  e.memory(op.I32_STORE, SIDE);
+  e.memory(op.I32_STORE, page.side);
   e.get(SLOT);
   e.i32Const(HOT);
   e.op(op.i32Compare.eq);

@@ -11,37 +11,37 @@ import * as op from '../../ir/op.ts';
 import type { Value } from '../../ir/value.ts';
 import type { Block, Edge, Step } from './cfg.ts';
 
-/** A set of guest registers: x0..x31 and f0..f31 as two words. */
+/** A set of guest registers: numbers below 64, as two words. */
 export class RegisterSet {
-  x = 0;
-  f = 0;
+  low = 0;
+  high = 0;
 
   add(reg: number): void {
-    if (reg < 32) this.x |= 1 << reg;
-    else this.f |= 1 << (reg - 32);
+    if (reg < 32) this.low |= 1 << reg;
+    else this.high |= 1 << (reg - 32);
   }
   has(reg: number): boolean {
-    return reg < 32 ? (this.x & (1 << reg)) !== 0 : (this.f & (1 << (reg - 32))) !== 0;
+    return reg < 32 ? (this.low & (1 << reg)) !== 0 : (this.high & (1 << (reg - 32))) !== 0;
   }
   /** Adds all of `other`; true when that changed anything. */
   addAll(other: RegisterSet): boolean {
-    const { x, f } = this;
-    this.x |= other.x;
-    this.f |= other.f;
-    return x !== this.x || f !== this.f;
+    const { low, high } = this;
+    this.low |= other.low;
+    this.high |= other.high;
+    return low !== this.low || high !== this.high;
   }
   without(other: RegisterSet): RegisterSet {
     const set = new RegisterSet();
-    set.x = this.x & ~other.x;
-    set.f = this.f & ~other.f;
+    set.low = this.low & ~other.low;
+    set.high = this.high & ~other.high;
     return set;
   }
   copy(): RegisterSet {
     return this.without(EMPTY);
   }
   *[Symbol.iterator](): Generator<number> {
-    for (let n = 0; n < 32; n++) if (this.x & (1 << n)) yield n;
-    for (let n = 0; n < 32; n++) if (this.f & (1 << n)) yield 32 + n;
+    for (let n = 0; n < 32; n++) if (this.low & (1 << n)) yield n;
+    for (let n = 0; n < 32; n++) if (this.high & (1 << n)) yield 32 + n;
   }
 }
 const EMPTY = new RegisterSet();
@@ -139,8 +139,8 @@ class Walk {
   }
 }
 
-function step(walk: Walk, { insn, fp }: Step): void {
-  if (fp !== 'none') walk.wayOut();
+function step(walk: Walk, { insn, decoded }: Step): void {
+  if (decoded.gates.length > 0) walk.wayOut();
   walk.statements(insn.statements);
 }
 

@@ -8,7 +8,6 @@
 import type { Callable, IrFunction } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import { bitsF64, fromBitsF64, load, local, cpu as cpuValue } from '../../ir/value.ts';
-import { AT } from '../../isa/riscv/state.ts';
 import { isSafe } from '../../isa/softfloat/host.ts';
 import { calleesOf } from './callees.ts';
 import { Emitter, type Lowering } from './emit.ts';
@@ -47,15 +46,15 @@ export function hasFusedMultiplyAdd(): boolean {
 /** The name of the function that `emitFused` stands in for. */
 export const FUSED = 'f64_fma_host';
 
-/** `f64_fma_host` (see softfloat/host.ts) with the processor's instruction in place of its transformations. */
-export function emitFused(lowering: Lowering, target: IrFunction): Body {
+/** `f64_fma_host` (see softfloat/host.ts) with the processor's instruction in place of its transformations; `floatFast` as in StateFields. */
+export function emitFused(lowering: Lowering, target: IrFunction, floatFast: number): Body {
   const exact = [...calleesOf(target.body.statements)][0] as Callable;
   const RESULT = 4;
   const e = new Emitter(lowering, [...target.params, 'f64'], target.params.length);
   const bytes = (list: readonly number[]) => {
     for (const byte of list) e.out.u8(byte);
   };
-  e.value(load(op.I32_LOAD, cpuValue, AT.fpFast));
+  e.value(load(op.I32_LOAD, cpuValue, floatFast));
   e.if();
   for (const n of [0, 1, 2]) {
     e.get(n);

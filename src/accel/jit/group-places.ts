@@ -1,6 +1,6 @@
 /** The code that looks into the TLB once for all accesses of a group; see groups.ts. */
 import * as op from '../../ir/op.ts';
-import { pushTlbEntry } from './access.ts';
+import { pushPage, pushTlbEntry } from './access.ts';
 import type { Emitter } from './emit.ts';
 import type { Group } from './groups.ts';
 import { dtlb } from './layout.ts';
@@ -12,14 +12,16 @@ export class GroupPlaces {
   /** i64 and i32 locals for the address and the TLB entry. */
   private readonly va: number;
   private readonly entry: number;
+  private readonly unaligned: boolean;
   private readonly locals = new Map<Group, number>();
   private readonly free: number[] = [];
 
-  constructor(e: Emitter, regime: number, va: number, entry: number) {
+  constructor(e: Emitter, regime: number, va: number, entry: number, unaligned: boolean) {
     this.e = e;
     this.regime = regime;
     this.va = va;
     this.entry = entry;
+    this.unaligned = unaligned;
   }
 
   /** A block has ended, and its groups with it. */
@@ -51,15 +53,10 @@ export class GroupPlaces {
     pushTlbEntry(e);
     e.tee(this.entry);
     e.memory(op.I64_LOAD, table);
-    // The last aligned piece: in the same page as the first byte, and aligned as it is.
-    const last = Math.ceil((high - low) / align) * align - align;
-    e.get(this.va);
-    if (last !== 0) {
-      e.i64Const(last);
-      e.op(op.i64Integer.add);
-    }
-    e.i64Const(-4096 + align - 1);
-    e.op(op.i64Integer.and);
+    // The last aligned piece, or the last byte: in the same page as the first byte, and aligned as it is.
+    const step = this.unaligned ? 1 : align;
+    const last = Math.ceil((high - low) / step) * step - step;
+    pushPage(e, this.va, step, last);
     e.op(op.i64Compare.eq);
     e.if(false, 'i32');
     e.get(this.va);
@@ -70,7 +67,7 @@ export class GroupPlaces {
     e.else();
     // Not seen yet, perhaps: `slow_group` fills the TLB and gives the place when one page holds all.
     e.get(this.va);
-    e.i32Const(align | (last << 8) | (stores ? 1 << 31 : 0));
+    e.i32Const(step | (last << 8) | (stores ? 1 << 31 : 0));
     e.call(e.lowering.callee(REGION_CALLEES.slowGroup));
     e.end();
     e.set(local);

@@ -2,8 +2,8 @@
  * Accesses through one unchanged base register, checked together.
  *
  * Stack frames and structures are touched at several offsets of one register.
- * When all of a group's bytes lie in one page and are aligned, one look into
- * the TLB at the first access serves the rest: they find the place of the
+ * When all of a group's bytes lie in one page and are aligned, where that is
+ * asked for, one look into the TLB at the first access serves the rest: they find the place of the
  * first in a local, or 0 when each must look for itself.
  */
 import type { Statement } from '../../ir/code.ts';
@@ -35,7 +35,7 @@ export interface Member {
 const MAX_SPAN = 256;
 
 /** The members of groups of two and more in a block, by their statement. */
-export function findGroups(steps: readonly Step[]): ReadonlyMap<Statement, Member> {
+export function findGroups(steps: readonly Step[], unaligned: boolean): ReadonlyMap<Statement, Member> {
   const members = new Map<Statement, Member>();
   const open = new Map<number, Group>();
   for (const { insn } of steps) {
@@ -47,7 +47,7 @@ export function findGroups(steps: readonly Step[]): ReadonlyMap<Statement, Membe
       const size = op.accessSize(s.op);
       const stores = s.kind === 'gstore' || s.intent === 'store';
       const current = open.get(base.reg);
-      if (current && join(current, base.offset, size, stores)) {
+      if (current && (unaligned ? joinAny : join)(current, base.offset, size, stores)) {
         members.set(s, { group: current, offset: base.offset, first: false });
       } else {
         const group = { reg: base.reg, low: base.offset, high: base.offset + size, align: size, stores, members: 1 };
@@ -80,6 +80,19 @@ function join(group: Group, offset: number, size: op.AccessSize, stores: boolean
   group.low = low;
   group.high = high;
   group.align = align;
+  group.stores ||= stores;
+  group.members++;
+  return true;
+}
+
+/** Takes an access into a group if it fits in its span; alignment does not matter. */
+function joinAny(group: Group, offset: number, size: op.AccessSize, stores: boolean): boolean {
+  const low = Math.min(group.low, offset);
+  const high = Math.max(group.high, offset + size);
+  if (high - low > MAX_SPAN) return false;
+  group.low = low;
+  group.high = high;
+  group.align = 1;
   group.stores ||= stores;
   group.members++;
   return true;

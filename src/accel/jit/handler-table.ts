@@ -1,98 +1,94 @@
 /** The handlers made so far, by key; each is made when an instruction first needs it. */
 import type { Callable } from '../../ir/code.ts';
-import { i64 } from '../../ir/value.ts';
-import type { Instruction } from '../../isa/riscv/insn.ts';
-import { RiscvInsn } from '../../isa/riscv/insn.ts';
-import { trap } from '../../isa/riscv/trap.ts';
+import type { HandlerKey, HandlerNumbers, Isa, Reach } from '../../isa/isa.ts';
 import { calleesOf } from './callees.ts';
-import {
-  emitFixed,
-  emitHandler,
-  emitStraddleKnown,
-  Fixed,
-  HANDLER,
-  HANDLER_LIMIT,
-  type HandlerKey,
-  HandlerLowering,
-  operandsFor,
-  type Reach,
-  Reason,
-} from './handlers.ts';
+import { emitFixed, emitHandler, emitStraddleKnown, HandlerLowering, handlerInsn } from './handlers.ts';
 import type { Linker } from './linker.ts';
+import { Fixed, HANDLER, HANDLER_LIMIT, Reason } from './reasons.ts';
 import type { Runtime } from './runtime.ts';
 
 /** More handlers than are asked for between two looks at `full`. */
 const RESERVE = 256;
 
-export class HandlerTable {
+interface Wanted {
+  readonly number: number;
+  readonly key: HandlerKey;
+  readonly reach: Reach;
+}
+
+export class HandlerTable implements HandlerNumbers {
+  private readonly isa: Isa;
   private readonly linker: Linker;
   private readonly runtime: Runtime;
-  private readonly rows: readonly Instruction[];
-  private readonly known = new Map<number, number>();
+  private readonly limit: number;
+  /** Numbers by reach; 0: not asked for yet. */
+  private readonly known = new Map<HandlerKey['id'], Record<Reach, number>>();
   private next: number = Fixed.first;
-  private wanted: { readonly number: number; readonly key: HandlerKey }[] = [];
+  private wanted: Wanted[] = [];
 
-  constructor(linker: Linker, runtime: Runtime, rows: readonly Instruction[]) {
+  /** `limit` is how many numbers there are, at most HANDLER_LIMIT. */
+  constructor(isa: Isa, linker: Linker, runtime: Runtime, limit: number = HANDLER_LIMIT) {
+    this.isa = isa;
     this.linker = linker;
     this.runtime = runtime;
-    this.rows = rows;
-    const fixed = linker.link([runtime.fetchHalf], (builder, calleeOf) => {
-      const lowering = new HandlerLowering(linker.cpuAddress, runtime, calleeOf);
-      const known = builder.declare('straddleKnown', HANDLER);
-      builder.define(known, emitStraddleKnown(lowering, runtime, builder.type(HANDLER)));
-      builder.export('straddleKnown', known);
-      for (const [name, reason] of FIXED) {
+    this.limit = limit;
+    const { fetchHalf } = runtime;
+    const fixed = linker.link(fetchHalf ? [fetchHalf] : [], (builder, calleeOf) => {
+      const lowering = new HandlerLowering(isa, linker.cpuAddress, runtime, calleeOf);
+      if (fetchHalf) {
+        const known = builder.declare('straddleKnown', HANDLER);
+        builder.define(known, emitStraddleKnown(lowering, fetchHalf, builder.type(HANDLER)));
+        builder.export('straddleKnown', known);
+      }
+      for (const [name, reason] of LEAVING) {
         const at = builder.declare(name, HANDLER);
         builder.define(at, emitFixed(lowering, reason));
         builder.export(name, at);
       }
     });
-    for (const [number, [name]] of FIXED.entries()) linker.table.set(number, fixed[name]);
-    linker.table.set(Fixed.straddleKnown, fixed.straddleKnown);
-    linker.table.set(Fixed.tail, fixed.undecoded);
+    for (const [name, , numbers] of LEAVING) for (const number of numbers) linker.table.set(number, fixed[name]);
+    if (fetchHalf) linker.table.set(Fixed.straddleKnown, fixed.straddleKnown);
   }
 
   /** The handler's number. It stands in the table once `flush` has been called. */
-  number(key: HandlerKey): number {
-    const id = idOf(key);
-    let number = this.known.get(id);
-    if (number === undefined) {
-      number = this.next++;
-      if (number >= HANDLER_LIMIT) throw new RangeError('too many handlers');
-      this.known.set(id, number);
-      this.wanted.push({ number, key });
+  number(key: HandlerKey, reach: Reach): number {
+    let numbers = this.known.get(key.id);
+    if (!numbers) {
+      numbers = { none: 0, forward: 0, backward: 0, far: 0 };
+      this.known.set(key.id, numbers);
     }
-    return number;
+    if (numbers[reach] === 0) {
+      const number = this.next++;
+      if (number >= HANDLER_LIMIT) throw new RangeError('too many handlers');
+      numbers[reach] = number;
+      this.wanted.push({ number, key, reach });
+    }
+    return numbers[reach];
   }
 
   /** Compiles what was asked for since the last time, as one module. */
   flush(): void {
     if (this.wanted.length === 0) return;
-    const wanted = this.wanted;
+    const { isa, linker, runtime } = this;
+    const wanted = this.wanted.map((one) => ({ ...one, insn: handlerInsn(isa, one.key) }));
     this.wanted = [];
-    const { slowLoad, slowStore, commitStore, dirtyFloat } = this.runtime;
-    const callees: Callable[] = [trap, slowLoad, slowStore, commitStore, dirtyFloat];
-    for (const { key } of wanted) {
-      const row = this.rows[key.row];
-      const insn = new RiscvInsn(4, i64(0), ['i32', 'i32']);
-      row.semantics(insn, operandsFor(row, key));
-      callees.push(...calleesOf(insn.statements));
-    }
-    const exports = this.linker.link(callees, (builder, calleeOf) => {
-      const lowering = new HandlerLowering(this.linker.cpuAddress, this.runtime, calleeOf);
+    const callees: Callable[] = [runtime.raise, runtime.slowLoad, runtime.slowStore, runtime.commitStore];
+    for (const { insn } of wanted) callees.push(...calleesOf(insn.statements));
+    const exports = linker.link(callees, (builder, calleeOf) => {
+      const lowering = new HandlerLowering(isa, linker.cpuAddress, runtime, calleeOf);
       const type = builder.type(HANDLER);
-      for (const { number, key } of wanted) {
+      for (const { number, key, reach, insn } of wanted) {
         const at = builder.declare(String(number), HANDLER);
-        builder.define(at, emitHandler(lowering, this.runtime, this.rows[key.row], key, type));
+        builder.define(at, emitHandler(lowering, key, reach, insn, type));
         builder.export(String(number), at);
       }
     });
-    for (const { number } of wanted) this.linker.table.set(number, exports[String(number)]);
+    for (const { number } of wanted) linker.table.set(number, exports[String(number)]);
   }
 
-  /** Whether there may soon be no numbers left: a guest can make a handler of each CSR instruction it invents. */
+  /** Whether there may soon be no numbers left: a guest can make handlers of instructions that it invents. */
   get full(): boolean {
-    return this.next > HANDLER_LIMIT - RESERVE;
+    return this.next > this.limit - RESERVE;
   }
 
   /** Gives all numbers out anew; no operation may have one. */
@@ -103,17 +99,11 @@ export class HandlerTable {
   }
 }
 
-const REACHES: readonly Reach[] = ['none', 'forward', 'backward', 'far'];
-
-/** A number below 2^53 for each key: a row has either rounding mode or CSR number, and the latter's immediate. */
-function idOf({ row, reach, constants: { a, b, c, d, k = 0, r = 0, z = 0 } }: HandlerKey): number {
-  const zeros = (a === 0 ? 1 : 0) | (b === 0 ? 2 : 0) | (c === 0 ? 4 : 0) | (d === 0 ? 8 : 0);
-  return ((row * 4 + REACHES.indexOf(reach)) * 16 + zeros) * (1 << 20) + (k | (r << 12) | (z << 15));
-}
-
-const FIXED: readonly [string, number][] = [
-  ['undecoded', Reason.decode],
-  ['pageEnd', Reason.next],
-  ['straddle', Reason.straddle],
-  ['illegal', Reason.illegal],
+/** Handlers that only leave: name, reason, numbers. */
+const LEAVING: readonly (readonly [string, number, readonly number[]])[] = [
+  ['undecoded', Reason.decode, [Fixed.undecoded, Fixed.tail]],
+  ['pageEnd', Reason.next, [Fixed.pageEnd]],
+  ['straddle', Reason.straddle, [Fixed.straddle, Fixed.straddleKnown, Fixed.straddleSeen]],
+  ['illegal', Reason.illegal, [Fixed.illegal]],
+  ['inside', Reason.inside, [Fixed.inside]],
 ];

@@ -1,64 +1,22 @@
 /**
- * The interpreter tier: one small WebAssembly function per instruction row,
- * reached from one another by tail calls.
+ * The interpreter tier: one small WebAssembly function for each kind of
+ * instruction, reached from one another by tail calls.
  *
  * A handler takes the address of a decoded operation and the instructions left
  * of the budget. A decoded operation is 8 bytes: the handler's number (u16),
- * then either two registers (u8, number * 8) and an immediate (i32), or up to
- * four registers. Operands that a row wants constant (CSR numbers, rounding
- * modes, x0 as destination) make a handler of their own.
+ * then 6 bytes of operands, which only the Isa packs and unpacks.
  */
 import type { Callable, GuestLoad, GuestStore } from '../../ir/code.ts';
+import type { Insn } from '../../ir/insn.ts';
 import * as op from '../../ir/op.ts';
-import type { RegOperand } from '../../ir/insn.ts';
-import { apply, i64, isConst, load, local, type Value } from '../../ir/value.ts';
-import { F, type Instruction, type Operands, RiscvInsn, X } from '../../isa/riscv/insn.ts';
-import { AT, Cause } from '../../isa/riscv/state.ts';
-import { trap } from '../../isa/riscv/trap.ts';
-import { pushCell, pushHostAddress, storeCell } from './access.ts';
+import { isConst, type Value } from '../../ir/value.ts';
+import { type HandlerKey, type Isa, passGates, type Reach } from '../../isa/isa.ts';
+import { pushCell, pushHostAddress, pushRegister, storeCell, storeRegister } from './access.ts';
 import { Emitter, type Lowering } from './emit.ts';
-import { CELL, OPERATION, SIDE, SLOTS, STRADDLE_HALF, STRADDLE_SLOT } from './layout.ts';
-import type { Body, Signature } from './module.ts';
+import { CELL, OPERATION, type PageLayout, pageLayout } from './layout.ts';
+import type { Body } from './module.ts';
+import { HANDLER, HOT, Reason } from './reasons.ts';
 import { Flag, type Runtime } from './runtime.ts';
-
-export const HANDLER: Signature = { params: ['i32', 'i32'], result: 'i32' };
-
-/** Why a handler came back to the dispatcher; those from `budget` on go to the host. */
-export const Reason = {
-  /** Look up the pc and go on. */
-  next: 0,
-  /** The same, but mode, translation or interrupts may have changed. */
-  changed: 1,
-  budget: 2,
-  /** The operation at pc is not decoded. */
-  decode: 3,
-  /** The pc is worth compiling. */
-  hot: 4,
-  /** The page at pc has no decoded page. */
-  page: 5,
-  /** The pc is in a device's memory. */
-  device: 6,
-  /** The instruction at pc reaches into the next page. */
-  straddle: 7,
-  illegal: 8,
-  halt: 9,
-} as const;
-
-/** Handlers that belong to no row, by their fixed numbers in the table. */
-export const Fixed = {
-  undecoded: 0,
-  pageEnd: 1,
-  straddle: 2,
-  illegal: 3,
-  straddleKnown: 4,
-  /** As `undecoded`, and the second half of an instruction that a region holds: a store here must drop it. */
-  tail: 5,
-  first: 6,
-} as const;
-/** Numbers of handlers are below this; compiled regions come after. */
-export const HANDLER_LIMIT = 4096;
-/** Executions of a place before it is compiled. */
-export const HOT = 1000;
 
 const IP = 0;
 const N = 1;
@@ -71,28 +29,18 @@ const TARGET = 7;
 const COUNT = 8;
 const TEMPS = ['i64', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
-/** How a direct jump's target lies to the jump, known when it is decoded. */
-export type Reach = 'forward' | 'backward' | 'far' | 'none';
-
-/** What makes a handler: the row, its constant operands, its reach. */
-export interface HandlerKey {
-  readonly row: number;
-  readonly constants: Readonly<Record<string, number>>;
-  readonly reach: Reach;
-}
-
-export const REGISTER_LETTERS = ['d', 'a', 'b', 'c'] as const;
-/** Operands that are always constants of a handler. */
-export const CONSTANT_LETTERS = ['k', 'r', 'z'] as const;
-
 export class HandlerLowering implements Lowering {
   readonly cpuAddress: number | undefined;
+  readonly isa: Isa;
+  readonly page: PageLayout;
   private readonly runtime: Runtime;
   private readonly calleeOf: (target: Callable) => number;
-  /** Set while emitting: what the row needs at its end. */
+  /** Set while emitting: what the instruction needs at its end. */
   stores = false;
 
-  constructor(cpuAddress: number | undefined, runtime: Runtime, calleeOf: (target: Callable) => number) {
+  constructor(isa: Isa, cpuAddress: number | undefined, runtime: Runtime, calleeOf: (target: Callable) => number) {
+    this.isa = isa;
+    this.page = pageLayout(isa.granule);
     this.cpuAddress = cpuAddress;
     this.runtime = runtime;
     this.calleeOf = calleeOf;
@@ -102,19 +50,17 @@ export class HandlerLowering implements Lowering {
     return this.calleeOf(target);
   }
   reg(e: Emitter, reg: number): void {
-    const file = reg < 32 ? X : F;
-    pushCell(e, file.offset + (reg - file.first) * 8, reg < 32 ? op.I64_LOAD : op.F64_LOAD);
+    pushRegister(e, this.isa.registers[reg]);
   }
   setReg(e: Emitter, reg: number, value: Value): void {
-    const file = reg < 32 ? X : F;
-    storeCell(e, file.offset + (reg - file.first) * 8, () => e.value(value), reg < 32 ? op.I64_STORE : op.F64_STORE);
+    storeRegister(e, this.isa.registers[reg], () => e.value(value));
   }
   pc(e: Emitter, offset: number): void {
     pushCell(e, CELL.pageVa, op.I64_LOAD);
     e.get(IP);
     pushCell(e, CELL.page);
     e.op(op.i32Integer.sub);
-    e.i32Const(2);
+    e.i32Const(3 - this.page.shift);
     e.op(op.i32Integer.shr_u);
     e.op(op.I64_EXTEND_U);
     e.op(op.i64Integer.add);
@@ -126,7 +72,8 @@ export class HandlerLowering implements Lowering {
 
   /** Pushes the place of an access, or raises its fault. */
   private place(e: Emitter, address: Value, size: op.AccessSize, store: boolean, flags: number): void {
-    pushHostAddress(e, { va: VA, entry: ENTRY }, address, size, store, undefined, () => {
+    const temps = { va: VA, entry: ENTRY, unaligned: this.isa.unaligned };
+    pushHostAddress(e, temps, address, size, store, undefined, () => {
       e.get(VA);
       e.i32Const(size | Flag.interpreter | flags);
       e.call(this.callee(store ? this.runtime.slowStore : this.runtime.slowLoad));
@@ -146,10 +93,9 @@ export class HandlerLowering implements Lowering {
   /** Raises the fault that a slow path noted. */
   private faulted(e: Emitter): void {
     pushCell(e, CELL.faultCause);
-    e.op(op.I64_EXTEND_U);
     pushCell(e, CELL.faultTval, op.I64_LOAD);
     this.pc(e, 0);
-    e.call(this.callee(trap));
+    e.call(this.callee(this.runtime.raise));
     this.leave(e, Reason.changed, 0);
   }
 
@@ -193,25 +139,25 @@ export class HandlerLowering implements Lowering {
   }
 
   raise(e: Emitter, cause: Value, tval: Value): void {
-    if (isConst(cause) && cause.imm === Cause.illegalInstruction) {
+    if (isConst(cause) && cause.imm === this.isa.illegalCause) {
       this.leaveAt(e, Reason.illegal);
       return;
     }
-    e.value(apply(op.I64_EXTEND_U, cause));
+    e.value(cause);
     e.value(tval);
     this.pc(e, 0);
-    e.call(this.callee(trap));
+    e.call(this.callee(this.runtime.raise));
     this.leave(e, Reason.changed, 0);
   }
 
   /** Leaves with the pc of this operation, nothing of it done. */
   leaveAt(e: Emitter, reason: number): void {
-    storeCell(e, AT.pc, () => this.pc(e, 0), op.I64_STORE);
+    this.setPc(e, () => this.pc(e, 0));
     this.leave(e, reason, 0);
   }
 
   setPc(e: Emitter, push: () => void): void {
-    storeCell(e, AT.pc, push, op.I64_STORE);
+    storeCell(e, this.isa.fields.pc, push, op.I64_STORE);
   }
 
   /** Goes to the operation at the address in the local `target`. */
@@ -227,23 +173,23 @@ export class HandlerLowering implements Lowering {
   }
 }
 
-/** Writes the handler of a row. */
+/** The instruction of a handler as IR. */
+export function handlerInsn(isa: Isa, key: HandlerKey): Insn {
+  return isa.handler(key, [...HANDLER.params, ...TEMPS], (m) => passGates(m, key.gates));
+}
+
+/** Writes a handler; `insn` is its instruction from `handlerInsn`. */
 export function emitHandler(
   lowering: HandlerLowering,
-  runtime: Runtime,
-  row: Instruction,
   key: HandlerKey,
+  reach: Reach,
+  insn: Insn,
   handlerType: number,
 ): Body {
-  const length = row.encoding.bits === 32 ? 4 : 2;
-  const insn = new RiscvInsn(length, i64(0));
-  insn.locals.push(...HANDLER.params, ...TEMPS);
-  row.semantics(insn, operandsFor(row, key));
-  insn.finish();
+  const { length } = key;
   const e = new Emitter(lowering, insn.locals, HANDLER.params.length);
   lowering.stores = false;
-  if (row.extension === 'zicsr') countInstructions(e);
-  if (row.fp !== 'none') checkFloat(e, lowering, runtime, row.fp);
+  if (key.counts) countInstructions(e, lowering.isa.fields.instructions);
   e.statements(insn.statements);
   const fallThrough = () => {
     if (lowering.stores) {
@@ -255,7 +201,7 @@ export function emitHandler(
     }
     lowering.tailCall(e, handlerType, () => {
       e.get(IP);
-      e.i32Const(length * 4);
+      e.i32Const(length << (3 - lowering.page.shift));
       e.op(op.i32Integer.add);
     });
   };
@@ -277,12 +223,12 @@ export function emitHandler(
       fallThrough();
       break;
     case 'jump':
-      jump(e, lowering, end.target, key.reach, handlerType);
+      jump(e, lowering, end.target, reach, handlerType);
       break;
     case 'branch':
       e.value(end.condition);
       e.if();
-      jump(e, lowering, end.target, key.reach, handlerType);
+      jump(e, lowering, end.target, reach, handlerType);
       e.end();
       fallThrough();
       break;
@@ -300,7 +246,7 @@ function jump(e: Emitter, lowering: HandlerLowering, target: Value, reach: Reach
     e.get(IP);
     e.get(IP);
     e.memory(op.I32_LOAD, 4);
-    e.i32Const(2);
+    e.i32Const(3 - lowering.page.shift);
     e.op(op.i32Integer.shl);
     e.op(op.i32Integer.add);
   };
@@ -314,7 +260,7 @@ function jump(e: Emitter, lowering: HandlerLowering, target: Value, reach: Reach
     pushCell(e, CELL.page);
     e.op(op.i32Integer.add);
     e.tee(TARGET);
-    e.memory(op.I32_LOAD, SIDE);
+    e.memory(op.I32_LOAD, lowering.page.side);
     e.i32Const(1);
     e.op(op.i32Integer.add);
     e.tee(COUNT);
@@ -330,18 +276,18 @@ function jump(e: Emitter, lowering: HandlerLowering, target: Value, reach: Reach
     e.end();
     e.get(TARGET);
     e.get(COUNT);
-    e.memory(op.I32_STORE, SIDE);
+    e.memory(op.I32_STORE, lowering.page.side);
   }
   lowering.tailCall(e, handlerType, pushIp);
 }
 
-/** Brings `instret` up to date for a row that may read it. */
-function countInstructions(e: Emitter): void {
+/** Brings the count of instructions up to date for an instruction that may read it. */
+function countInstructions(e: Emitter, instructions: number): void {
   storeCell(
     e,
-    AT.instret,
+    instructions,
     () => {
-      pushCell(e, AT.instret, op.I64_LOAD);
+      pushCell(e, instructions, op.I64_LOAD);
       pushCell(e, CELL.given);
       e.get(N);
       e.op(op.i32Integer.sub);
@@ -353,41 +299,7 @@ function countInstructions(e: Emitter): void {
   storeCell(e, CELL.given, () => e.get(N));
 }
 
-function checkFloat(e: Emitter, lowering: HandlerLowering, runtime: Runtime, use: 'read' | 'write'): void {
-  pushCell(e, use === 'write' ? AT.fpDirty : AT.fpOn);
-  e.op(op.I32_EQZ);
-  e.if(true);
-  if (use === 'write') {
-    pushCell(e, AT.fpOn);
-    e.op(op.I32_EQZ);
-    e.if();
-  }
-  lowering.leaveAt(e, Reason.illegal);
-  if (use === 'write') {
-    e.end();
-    e.call(lowering.callee(runtime.dirtyFloat));
-  }
-  e.end();
-}
-
-/** Operands as parameters: bytes and words of the decoded operation. */
-export function operandsFor(row: Instruction, key: HandlerKey): Operands {
-  const operands: Record<string, RegOperand | Value> = {};
-  const ip = local(IP, 'i32');
-  let place = 2;
-  for (const letter of REGISTER_LETTERS) {
-    if (!row.encoding.fields.some((field) => field.letter === letter)) continue;
-    operands[letter] = key.constants[letter] ?? load(op.I32_LOAD8_U, ip, place);
-    place++;
-  }
-  for (const [letter, value] of Object.entries(key.constants)) operands[letter] ??= value;
-  const immediate = row.encoding.fields.some(({ letter }) => letter === 'i');
-  if (immediate && place > 4) throw new RangeError(`${row.mnemonic}: an immediate and ${place - 2} registers`);
-  operands.i = immediate ? apply(op.I64_EXTEND_S, load(op.I32_LOAD, ip, 4)) : i64(0);
-  return operands as unknown as Operands;
-}
-
-/** The handlers of no row. */
+/** The handlers of no instruction. */
 export function emitFixed(lowering: HandlerLowering, reason: number): Body {
   const e = new Emitter(lowering, [...HANDLER.params, ...TEMPS], HANDLER.params.length);
   lowering.leaveAt(e, reason);
@@ -400,13 +312,14 @@ export function emitFixed(lowering: HandlerLowering, reason: number): Body {
  * that has been decoded into the page's tail: looks whether its other half is
  * still what it was.
  */
-export function emitStraddleKnown(lowering: HandlerLowering, runtime: Runtime, handlerType: number): Body {
+export function emitStraddleKnown(lowering: HandlerLowering, fetchHalf: Callable, handlerType: number): Body {
+  const { page } = lowering;
   const e = new Emitter(lowering, [...HANDLER.params, ...TEMPS], HANDLER.params.length);
-  const toTail = (STRADDLE_SLOT - (SLOTS - 1)) * OPERATION;
+  const toTail = (page.straddleSlot - (page.slots - 1)) * OPERATION;
   lowering.pc(e, 2);
-  e.call(lowering.callee(runtime.fetchHalf));
+  e.call(lowering.callee(fetchHalf));
   e.get(IP);
-  e.memory(op.I32_LOAD, STRADDLE_HALF - (SLOTS - 1) * OPERATION);
+  e.memory(op.I32_LOAD, page.straddleHalf - (page.slots - 1) * OPERATION);
   e.op(op.i32Compare.ne);
   e.if(true);
   lowering.leaveAt(e, Reason.straddle);
@@ -414,7 +327,7 @@ export function emitStraddleKnown(lowering: HandlerLowering, runtime: Runtime, h
   // As if the page began so much later: then the pc of the operation in the tail is right.
   storeCell(e, CELL.page, () => {
     e.get(IP);
-    e.i32Const(toTail - (SLOTS - 1) * OPERATION);
+    e.i32Const(toTail - (page.slots - 1) * OPERATION);
     e.op(op.i32Integer.add);
   });
   e.get(IP);

@@ -1,18 +1,18 @@
 /**
  * Where everything of the JIT lies in the shared memory.
  *
- * One block per hart: its state, the JIT's own cells, the instruction and data
- * TLBs. Then what all harts share: the map from physical pages to decoded
- * pages, the decoded pages, and guest RAM last.
+ * One block per CPU: its state, the JIT's own cells, the instruction and data
+ * TLBs. Then what all CPUs share: the map from pages of guest memory to decoded
+ * pages, the decoded pages, and guest memory last.
  */
-import { PLACE } from '../../isa/riscv/state.ts';
+import type { Isa } from '../../isa/isa.ts';
+import { backingSize, type MemoryShape } from '../space.ts';
 
 /** The first 64 KiB stay empty: no valid address is near zero. */
-const FIRST_HART = 0x10000;
+const FIRST_CPU = 0x10000;
 
-// Within a hart's block: the JIT's cells follow the state.
-const CELLS = 0x800;
-if (PLACE.size > CELLS) throw new RangeError('the hart state has outgrown its place');
+// Within a CPU's block: the JIT's cells follow the state.
+const CELLS = 0xc00;
 export const CELL = {
   /** i32: instructions left of this run. */
   budget: CELLS,
@@ -30,7 +30,7 @@ export const CELL = {
   scratch: CELLS + 32,
   /** i32: bytes of a store that waits in `scratch`; 0 when none. */
   pendingSize: CELLS + 48,
-  /** i32: tag of the data TLB in use: byte offset from the block of the current regime's tables. */
+  /** i32: byte offset of the current regime's tables from those of regime 0. */
   regimeTables: CELLS + 52,
   /** i64: virtual address of the store in `scratch`. */
   pendingVa: CELLS + 56,
@@ -40,13 +40,17 @@ export const CELL = {
   /** i64: range of virtual addresses in which translations of large pages lie. */
   largeLow: CELLS + 80,
   largeHigh: CELLS + 88,
-  /** i32: the budget at the last time that instret was brought up to date. */
+  /** i32: the budget at the last time that the count of instructions was brought up to date. */
   given: CELLS + 96,
   /** i64: operand of a host call. */
   operand: CELLS + 72,
+  /** 16 bytes: a load across pages. */
+  across: CELLS + 112,
+  /** 16 bytes: what `guest_read` gives of a device. */
+  guest: CELLS + 128,
 } as const;
 
-/** Instruction TLB: entries of 16 bytes: tag (page | regime + 1), decoded page. */
+/** Instruction TLB: entries of 16 bytes: tag (page | mode + 1), decoded page. */
 export const ITLB = 0x1000;
 export const ITLB_ENTRIES = 512;
 /** Fill lists: addresses of data TLB entries in use. */
@@ -60,37 +64,81 @@ export const DTLB_ENTRIES = 8192;
 export const DTLB_TABLE = DTLB_ENTRIES * 16;
 export const REGIMES = 4;
 export const dtlb = (regime: number, store: boolean): number => DTLB + (regime * 2 + (store ? 1 : 0)) * DTLB_TABLE;
-export const HART_BLOCK = DTLB + REGIMES * 2 * DTLB_TABLE;
+export const CPU_BLOCK = DTLB + REGIMES * 2 * DTLB_TABLE;
 
-/** A decoded page: an 8-byte operation for each halfword, an end mark, then a 4-byte cell for each. */
-export const SLOTS = 2048;
 export const OPERATION = 8;
-/** Of the 8 slots after the last: where the long instruction that begins in the page's last halfword is decoded. */
-export const STRADDLE_SLOT = SLOTS + 2;
-/** i32: the halfword of the next page that belongs to it. */
-export const STRADDLE_HALF = (SLOTS + 6) * OPERATION;
-export const SIDE = SLOTS * OPERATION + 64;
-export const DECODED_PAGE = SIDE + SLOTS * 4;
-
 /** How many pages of code are kept decoded; when they are used up all are dropped. */
 export const DECODED_PAGES = 4096;
 
+/** A decoded page: an 8-byte operation for each granule, end marks, then a 4-byte side cell for each granule. */
+export interface PageLayout {
+  readonly granule: number;
+  /** log2 of the granule. */
+  readonly shift: number;
+  readonly slots: number;
+  /** Of the 8 slots after the last: where an instruction that begins in the page's last slot is decoded. */
+  readonly straddleSlot: number;
+  /** i32: the granule of the next page that belongs to it. */
+  readonly straddleHalf: number;
+  readonly side: number;
+  /** Bytes of all of it. */
+  readonly size: number;
+}
+
+export function pageLayout(granule: 1 | 2 | 4): PageLayout {
+  const slots = 4096 / granule;
+  const side = slots * OPERATION + 64;
+  return {
+    granule,
+    shift: Math.log2(granule),
+    slots,
+    straddleSlot: slots + 2,
+    straddleHalf: (slots + 6) * OPERATION,
+    side,
+    size: side + slots * 4,
+  };
+}
+
+/**
+ * Whether an instruction that reaches into the next page can be kept decoded: where only the last granule of a page can
+ * begin one, which ends with the next page's first.
+ */
+export const keepsStraddling = (isa: Isa): boolean => isa.granule === 2 && isa.maxLength === 4;
+
 export interface JitLayout {
-  readonly hart: (index: number) => number;
-  /** i32 for each regime of each RAM page: its decoded page or 0. */
+  readonly page: PageLayout;
+  readonly cpu: (index: number) => number;
+  /** One past the last CPU's block. */
+  readonly cpusEnd: number;
+  /** u8 for each page of guest memory: not 0 while it has a decoded page in some mode. */
+  readonly codeMarks: number;
+  /** i32 for each page of guest memory and each mode: its decoded page or 0. */
   readonly pageMap: number;
+  readonly modes: number;
   readonly decoded: number;
-  /** End of the tables: where RAM may begin. */
+  /** How many decoded pages there is room for. */
+  readonly decodedPages: number;
+  /** End of the tables. */
   readonly end: number;
 }
 
-export function jitLayout(harts: number, ramSize: number): JitLayout {
-  const pageMap = FIRST_HART + harts * HART_BLOCK;
-  const decoded = pageMap + (ramSize / 4096) * REGIMES * 4;
+export function jitLayout(isa: Isa, cpus: number, shape: MemoryShape): JitLayout {
+  // Behind the state lie 16 bytes of the reference accelerator's.
+  if (isa.stateSize + 16 > CELLS) throw new RangeError('the CPU state has outgrown its place');
+  const page = pageLayout(isa.granule);
+  const pages = backingSize(shape) / 4096;
+  const cpusEnd = FIRST_CPU + cpus * CPU_BLOCK;
+  const pageMap = Math.ceil((cpusEnd + pages) / 64) * 64;
+  const decoded = Math.ceil((pageMap + pages * isa.modes * 4) / 64) * 64;
   return {
-    hart: (index) => FIRST_HART + index * HART_BLOCK,
+    page,
+    cpu: (index) => FIRST_CPU + index * CPU_BLOCK,
+    cpusEnd,
+    codeMarks: cpusEnd,
     pageMap,
-    decoded: Math.ceil(decoded / 64) * 64,
-    end: decoded + DECODED_PAGES * DECODED_PAGE + 64,
+    modes: isa.modes,
+    decoded,
+    decodedPages: DECODED_PAGES,
+    end: decoded + DECODED_PAGES * page.size + 64,
   };
 }

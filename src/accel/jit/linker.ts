@@ -45,13 +45,14 @@ export class PlainLowering implements Lowering {
 export class Linker {
   readonly table: WebAssembly.Table;
   readonly cpuAddress: number | undefined;
-  /** The mutable global that holds the running hart's address, where there are several. */
+  /** The mutable global that holds the running CPU's address, where there are several. */
   readonly cpu: WebAssembly.Global | undefined;
   private readonly memory: WebAssembly.Memory;
   /** Makes modules whose functions are optimised soon: all but regions. */
   private readonly hot: <T>(make: () => T) => T;
   private readonly pages: number;
   private readonly host: HostFunctions;
+  private readonly floatFast: number | undefined;
   /** IR functions that other names stand for: hooks of the ISA. */
   private readonly aliases: ReadonlyMap<string, IrFunction>;
   /** What has been compiled, by function. */
@@ -65,14 +66,16 @@ export class Linker {
     host: HostFunctions,
     aliases: ReadonlyMap<string, IrFunction>,
     hot: <T>(make: () => T) => T,
+    floatFast: number | undefined,
   ) {
     this.hot = hot;
+    this.floatFast = floatFast;
     this.memory = memory;
     this.pages = memory.buffer.byteLength / 65536;
     this.cpuAddress = cpuAddress;
     this.host = host;
     this.aliases = aliases;
-    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 << 14 });
+    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 << 15 });
     this.cpu = cpuAddress === undefined ? new WebAssembly.Global({ value: 'i32', mutable: true }, 0) : undefined;
   }
 
@@ -125,10 +128,10 @@ export class Linker {
     };
     const lowering = new PlainLowering(this.cpuAddress, calleeOf);
     for (const target of functions) {
-      const fused = target.name === FUSED && hasFusedMultiplyAdd();
+      const fused = target.name === FUSED && this.floatFast !== undefined && hasFusedMultiplyAdd();
       builder.define(
         calleeOf(target),
-        fused ? emitFused(lowering, target) : emitFunction(lowering, target, target.body),
+        fused ? emitFused(lowering, target, this.floatFast) : emitFunction(lowering, target, target.body),
       );
     }
     for (const [name, body] of extra(calleeOf, builder)) {

@@ -8,7 +8,7 @@ export const REGION_CALLEES = {
   slowStore: hostFunction('slow_store', ['i64', 'i32'], 'i32'),
   /** (first byte, alignment | distance of the last aligned piece << 8 | top bit for stores): its place or 0. */
   slowGroup: hostFunction('slow_group', ['i64', 'i32'], 'i32'),
-  /** (pc, decoded page): whether the pc lies in that page, as the regime maps it now. */
+  /** (pc, decoded page): whether the pc lies in that page, as the mode maps it now. */
   isPage: hostFunction('is_page', ['i64', 'i32'], 'i32'),
-  trap: hostFunction('trap', ['i64', 'i64', 'i64']),
+  raise: hostFunction('raise', ['i32', 'i64', 'i64']),
 } as const;

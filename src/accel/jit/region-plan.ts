@@ -35,11 +35,13 @@ export function plan(blocks: Block[]): RegionPlan {
 
 /** How a rare way out leaves: the distance of the pc from the entry in the low 16 bits, and flags. */
 export const WayOut = {
-  /** Bit 0 of the pc: see `returnMarked`. */
-  marked: 1,
+  interpretShift: 16,
   interpret: 1 << 16,
+  /** The pc is returned marked: see marks.ts. */
+  markedShift: 17,
+  marked: 1 << 17,
   /** From here on: instructions of the block that were counted and not done. */
-  undoneShift: 17,
+  undoneShift: 18,
 } as const;
 
 /** A page beside the entry's that the region reaches into. */
@@ -68,8 +70,8 @@ export function rareEdges({ end }: Block): number {
 }
 
 /** In how many places an instruction may not finish. */
-export function countPlaces({ insn, fp }: Step): number {
-  let count = fp === 'none' ? 0 : 1;
+export function countPlaces({ insn, decoded }: Step): number {
+  let count = decoded.gates.length > 0 ? 1 : 0;
   const visit = (list: readonly Statement[]): void => {
     for (const s of list) {
       if (s.kind === 'gload' || s.kind === 'gstore' || s.kind === 'raise') count++;

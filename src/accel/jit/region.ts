@@ -10,8 +10,8 @@
 import { type Callable, type GuestLoad, type GuestStore, Label, type Statement } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import type { Type } from '../../ir/op.ts';
-import { apply, type Value } from '../../ir/value.ts';
-import { AT } from '../../isa/riscv/state.ts';
+import type { Value } from '../../ir/value.ts';
+import type { Gate, Isa } from '../../isa/isa.ts';
 import { pushCell, pushHostAddress, storeCell } from './access.ts';
 import type { Block, Edge, Step } from './cfg.ts';
 import { REGION } from './dispatcher.ts';
@@ -20,6 +20,7 @@ import { RegisterSet } from './flow.ts';
 import { GroupPlaces } from './group-places.ts';
 import { findGroups, type Member } from './groups.ts';
 import { CELL } from './layout.ts';
+import { mark, markIf } from './marks.ts';
 import type { Body } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { countPlaces, isRare, type Neighbour, type RegionPlan, rareEdges, WayOut } from './region-plan.ts';
@@ -30,6 +31,7 @@ const DEPTH_LEFT = 1;
 
 export class RegionEmitter implements Lowering {
   readonly cpuAddress: number | undefined;
+  private readonly isa: Isa;
   private readonly plan: RegionPlan;
   private readonly regime: number;
   private readonly neighbours: readonly Neighbour[];
@@ -59,19 +61,21 @@ export class RegionEmitter implements Lowering {
   private readonly places: GroupPlaces;
 
   constructor(
+    isa: Isa,
     plan: RegionPlan,
-    regime: number,
+    mode: number,
     cpuAddress: number | undefined,
     neighbours: readonly Neighbour[],
     calleeOf: (target: Callable) => number,
   ) {
+    this.isa = isa;
     this.plan = plan;
     this.neighbours = neighbours;
-    this.regime = regime;
+    this.regime = isa.regimeOf(mode);
     this.cpuAddress = cpuAddress;
     this.calleeOf = calleeOf;
     this.e = new Emitter(this, REGION.params, 2);
-    this.registers = new RegisterLocals(this.e);
+    this.registers = new RegisterLocals(this.e, isa.registers);
     this.labels = plan.blocks.map(() => new Label());
     this.loops = plan.blocks.map(() => new Label());
     this.budget = this.e.newLocal('i32');
@@ -79,7 +83,7 @@ export class RegionEmitter implements Lowering {
     this.entry = this.e.newLocal('i32');
     this.host = this.e.newLocal('i32');
     this.va = this.e.newLocal('i64');
-    this.places = new GroupPlaces(this.e, regime, this.va, this.entry);
+    this.places = new GroupPlaces(this.e, this.regime, this.va, this.entry, isa.unaligned);
   }
 
   /** The function's body. */
@@ -120,7 +124,7 @@ export class RegionEmitter implements Lowering {
     });
     storeCell(e, CELL.interpret, () => {
       e.get(wayOut);
-      e.i32Const(16);
+      e.i32Const(WayOut.interpretShift);
       e.op(op.i32Integer.shr_u);
       e.i32Const(1);
       e.op(op.i32Integer.and);
@@ -130,6 +134,14 @@ export class RegionEmitter implements Lowering {
     e.op(op.I64_EXTEND_U);
     e.op(op.I64_EXTEND16_S);
     e.op(op.i64Integer.add);
+    markIf(e, this.isa.granule, () => {
+      e.get(wayOut);
+      e.i32Const(WayOut.markedShift);
+      e.op(op.i32Integer.shr_u);
+      e.i32Const(1);
+      e.op(op.i32Integer.and);
+      e.op(op.I64_EXTEND_U);
+    });
     e.return();
   }
 
@@ -244,18 +256,20 @@ export class RegionEmitter implements Lowering {
 
   private straight(block: Block, count: number): void {
     const { e } = this;
-    this.groups = findGroups(block.steps);
-    let fpSeen: 'none' | 'read' | 'write' = 'none';
+    this.groups = findGroups(block.steps, this.isa.unaligned);
+    const open = new Set<Gate>();
     block.steps.forEach((step, index) => {
       this.at = step.offset;
       this.step = { offset: step.offset, undone: count - index };
-      if (step.fp !== 'none') {
-        // One test a block: floating-point state does not go off within it.
-        const needed = fpSeen === 'none' || (fpSeen === 'read' && step.fp === 'write');
+      const { gates } = step.decoded;
+      if (gates.length > 0) {
+        // One look a block: a gate does not close within it.
         const site = this.site();
-        if (needed) {
-          fpSeen = step.fp;
-          pushCell(e, step.fp === 'write' ? AT.fpDirty : AT.fpOn);
+        for (const gate of gates) {
+          if (open.has(gate)) continue;
+          open.add(gate);
+          for (const other of gate.implies ?? []) open.add(other);
+          pushCell(e, gate.field);
           e.op(op.I32_EQZ);
           e.if(true);
           this.fail(site);
@@ -340,12 +354,11 @@ export class RegionEmitter implements Lowering {
   }
 
   /**
-   * Returns a pc with bit 0 set: the dispatcher looks at the world, or lets the
+   * Returns a marked pc: the dispatcher looks at the world, or lets the
    * interpreter go on. No caller takes it for the address it waits for.
    */
   private returnMarked(): void {
-    this.e.i64Const(1);
-    this.e.op(op.i64Integer.or);
+    mark(this.e, this.isa.granule);
     this.e.return();
   }
 
@@ -425,7 +438,7 @@ export class RegionEmitter implements Lowering {
 
   /** Goes to the chain at `label`, to leave for the instruction at `offset`. */
   private leaveAt(label: Label, offset: number, flags: number): void {
-    this.e.i32Const(((offset - this.plan.blocks[0].offset) & 0xfffe) | flags);
+    this.e.i32Const(((offset - this.plan.blocks[0].offset) & 0xffff) | flags);
     this.e.set(this.wayOut);
     this.e.br(label);
   }
@@ -448,7 +461,8 @@ export class RegionEmitter implements Lowering {
     };
     const member = this.groups.get(s);
     if (!member) {
-      pushHostAddress(e, { va: this.va, entry: this.entry }, s.address, size, store, this.regime, slow);
+      const temps = { va: this.va, entry: this.entry, unaligned: this.isa.unaligned };
+      pushHostAddress(e, temps, s.address, size, store, this.regime, slow);
       return 0;
     }
     const { group, offset, first } = member;
@@ -511,11 +525,11 @@ export class RegionEmitter implements Lowering {
       e.i32Const(1);
       e.op(op.i32Integer.add);
     });
-    e.value(apply(op.I64_EXTEND_U, cause));
+    e.value(cause);
     e.value(tval);
     this.pc(e, 0);
-    e.call(this.callee(REGION_CALLEES.trap));
-    pushCell(e, AT.pc, op.I64_LOAD);
+    e.call(this.callee(REGION_CALLEES.raise));
+    pushCell(e, this.isa.fields.pc, op.I64_LOAD);
     this.returnMarked();
   }
 }

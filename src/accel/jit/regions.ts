@@ -2,10 +2,11 @@
  * Gets regions compiled when places get hot, here or in another thread, and
  * lets them go when their code changes.
  */
+import type { Isa } from '../../isa/isa.ts';
 import type { CodeCache } from './code-cache.ts';
 import { type CodePlace, type Job, RegionCompiler } from './compiler.ts';
 import type { CompilerPort, FromCompiler } from './compiler-port.ts';
-import { HANDLER_LIMIT } from './handlers.ts';
+import { HANDLER_LIMIT } from './reasons.ts';
 import type { Linker } from './linker.ts';
 
 /** Jobs that wait for the compiler at most; what is hot beyond that will be hot again. */
@@ -42,23 +43,23 @@ export class Regions {
   compiled = 0;
   instructions = 0;
 
-  constructor(linker: Linker, cache: CodeCache, memory: WebAssembly.Memory, port: CompilerPort | undefined) {
+  constructor(isa: Isa, linker: Linker, cache: CodeCache, memory: WebAssembly.Memory, port: CompilerPort | undefined) {
     this.linker = linker;
     this.cache = cache;
     this.port = port;
     const options = { memory, cpuAddress: linker.cpuAddress };
-    if (port) port.post({ kind: 'begin', options });
-    else this.compiler = new RegionCompiler(options);
+    if (port) port.post({ kind: 'begin', options: { ...options, isa: isa.name } });
+    else this.compiler = new RegionCompiler(isa, options);
     cache.onDrop = (page) => this.drop(page);
   }
 
   /**
-   * Asks for the region that begins at physical address `pa` in `regime`;
+   * Asks for the region that begins at `host`, an address of guest memory, in `mode`;
    * `before` and `behind` are the decoded pages next to it in virtual addresses, 0 where there is none.
    */
-  request(pa: number, regime: number, before: number, behind: number): void {
-    const offset = pa % 4096;
-    const page = this.cache.page(pa - offset, regime);
+  request(host: number, mode: number, before: number, behind: number): void {
+    const offset = host % 4096;
+    const page = this.cache.page(host, mode);
     const place = page + offset;
     if (this.places.has(place) || this.pending.size >= MOST_PENDING) {
       this.cache.cool(page, offset);
@@ -69,7 +70,7 @@ export class Regions {
       page,
       host: this.cache.hostOf(page),
       offset,
-      regime,
+      mode,
       before: this.place(before),
       behind: this.place(behind),
     };

@@ -1,21 +1,22 @@
 /** Guest registers in WebAssembly locals, each given one when it is first used. */
-import * as op from '../../ir/op.ts';
-import { F, X } from '../../isa/riscv/insn.ts';
-import { pushCell, storeCell } from './access.ts';
+import type { Register } from '../../isa/isa.ts';
+import { pushRegister, storeRegister } from './access.ts';
 import type { Emitter } from './emit.ts';
 
 export class RegisterLocals {
   private readonly e: Emitter;
+  private readonly registers: readonly Register[];
   private readonly locals = new Map<number, number>();
 
-  constructor(e: Emitter) {
+  constructor(e: Emitter, registers: readonly Register[]) {
     this.e = e;
+    this.registers = registers;
   }
 
   private local(reg: number): number {
     let index = this.locals.get(reg);
     if (index === undefined) {
-      index = this.e.newLocal(reg < 32 ? 'i64' : 'f64');
+      index = this.e.newLocal(this.registers[reg].type);
       this.locals.set(reg, index);
     }
     return index;
@@ -31,16 +32,11 @@ export class RegisterLocals {
 
   /** From the CPU's state. */
   load(reg: number): void {
-    pushCell(this.e, addressOf(reg), reg < 32 ? op.I64_LOAD : op.F64_LOAD);
+    pushRegister(this.e, this.registers[reg]);
     this.pop(reg);
   }
   /** To the CPU's state. */
   store(reg: number): void {
-    storeCell(this.e, addressOf(reg), () => this.push(reg), reg < 32 ? op.I64_STORE : op.F64_STORE);
+    storeRegister(this.e, this.registers[reg], () => this.push(reg));
   }
-}
-
-function addressOf(reg: number): number {
-  const file = reg < 32 ? X : F;
-  return file.offset + (reg - file.first) * 8;
 }

@@ -1,6 +1,7 @@
 /** The worker's side of `jit-compiler.ts`: takes jobs, several at a time, and sends back compiled modules. */
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { type Job, RegionCompiler } from '../../accel/jit/compiler.ts';
+import { loadIsa } from '../../accel/isas.ts';
+import { type CompilerOptions, type Job, RegionCompiler } from '../../accel/jit/compiler.ts';
 import type { FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
 
 const { port } = workerData as { readonly port: MessagePort };
@@ -10,13 +11,22 @@ let compiler: RegionCompiler | undefined;
 let jobs: Job[] = [];
 
 function take(message: ToCompiler): void {
-  if (message.kind === 'begin') compiler = new RegionCompiler(message.options);
+  if (message.kind === 'begin') void begin(message.options);
   else jobs.push(...message.jobs);
+}
+
+async function begin(options: CompilerOptions): Promise<void> {
+  compiler = new RegionCompiler(await loadIsa(options.isa), options);
+  work();
 }
 
 port.on('message', (first: ToCompiler) => {
   take(first);
   for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port)) take(more.message as ToCompiler);
+  work();
+});
+
+function work(): void {
   while (jobs.length > 0 && compiler) {
     const batch = jobs.slice(0, BATCH);
     jobs = jobs.slice(BATCH);
@@ -26,4 +36,4 @@ port.on('message', (first: ToCompiler) => {
     for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port))
       take(more.message as ToCompiler);
   }
-});
+}

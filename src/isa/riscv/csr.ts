@@ -37,7 +37,7 @@ import {
   xor,
 } from '../../ir/value.ts';
 import { type FieldName, get, put } from './field.ts';
-import { readTime, tlbFlush } from './hooks.ts';
+import { readTime, tlbFlush } from '../isa.ts';
 import { updatePmp } from './pmp.ts';
 import { Mstatus, PRIV_M, PRIV_S } from './state.ts';
 import { pendingBits, updateFloat, updateRegime } from './trap.ts';

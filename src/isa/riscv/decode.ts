@@ -3,16 +3,13 @@ import type { End } from '../../ir/insn.ts';
 import * as op from '../../ir/op.ts';
 import { i64 } from '../../ir/value.ts';
 import { extract, type Field } from '../encoding.ts';
+import type { Flow, Decoded as IsaDecoded } from '../isa.ts';
+import { csrs } from './csr.ts';
+import { gatesOf } from './gates.ts';
 import { type Instruction, type Operands, RiscvInsn } from './insn.ts';
 
-/**
- * What an instruction does to the flow of control. `jump` and `call` with a
- * `target` are direct; `return` jumps to a return address; `system` may change
- * the mode, the translation or what interrupts are taken.
- */
-export type Flow = 'next' | 'branch' | 'jump' | 'call' | 'return' | 'indirect' | 'system';
-
-export interface Decoded {
+/** A decoded RISC-V instruction. */
+export interface Decoded extends IsaDecoded {
   readonly row: Instruction;
   /** Position of the row in the decoder's list. */
   readonly index: number;
@@ -21,11 +18,6 @@ export interface Decoded {
   readonly length: 2 | 4;
   /** Operands by letter; registers as numbers 0 to 31. */
   readonly operands: Readonly<Record<string, number>>;
-  readonly flow: Flow;
-  /** Where a branch or direct jump goes, in bytes from the instruction; undefined for others. */
-  readonly target: number | undefined;
-  /** The instruction behind it is never the next one, whatever comes of a call. */
-  readonly ends: boolean;
 }
 
 const isRegister = (letter: string) => letter <= 'd';
@@ -127,15 +119,27 @@ export class Decoder {
     const { row, index } = known;
     const operands = operandsOf(known, bits);
     const { kind, direct, ends, links } = this.flowOf(index);
+    const csr = row.extension === 'zicsr' ? csrs.get(operands.k) : undefined;
     let flow: Flow = 'next';
     if (row.system(operands)) flow = 'system';
     else if (kind === 'branch') flow = 'branch';
     else if (kind === 'jump') {
       if (links && operands.d !== 0) flow = 'call';
       else flow = direct ? 'jump' : isLink(operands.a) ? 'return' : 'indirect';
-    }
+    } else if (csr?.tells === true) flow = 'check';
     const target = direct ? operands.i : undefined;
-    return { row, index, word: bits >>> 0, length: Decoder.length(bits), operands, flow, target, ends };
+    return {
+      row,
+      index,
+      word: bits >>> 0,
+      length: Decoder.length(bits),
+      operands,
+      flow,
+      target,
+      ends,
+      gates: gatesOf(row.fp),
+      interpreted: csr?.counts === true,
+    };
   }
 }
 

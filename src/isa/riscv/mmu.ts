@@ -42,11 +42,8 @@ import {
   wrap,
 } from '../../ir/value.ts';
 import { get, put } from './field.ts';
-import type { Ram } from './hooks.ts';
+import { Access, type PhysicalMemory } from '../isa.ts';
 import { Mstatus, PRIV_M, PRIV_U } from './state.ts';
-
-/** Kinds of access, as `translate` takes them. */
-export const Access = { load: 0, store: 1, fetch: 2 } as const;
 
 // Bits of a page-table entry.
 const V = 1;
@@ -67,34 +64,14 @@ const accessFault = (access: Value) => select(eq32(access, 2), i64(-2), select(e
 
 export interface Mmu {
   /**
-   * translate(va, access, priv): guest-physical address, or -1 - cause.
+   * translate(va, access): guest-physical address, or -1 - cause. Loads and stores act in the mode that MPRV says.
    * Sets A and D as menvcfg.ADUE says.
    */
   readonly translate: IrFunction;
-  /** dataPrivilege(): the mode that loads and stores act in (MPRV). */
-  readonly dataPrivilege: IrFunction;
-  /** isRam(pa): whether the address is RAM. */
-  readonly isRam: (pa: Value) => Value;
-  /** The address in linear memory of a guest-physical address in RAM. */
-  readonly hostOf: (pa: Value) => Value;
 }
 
-const made = new WeakMap<Ram, Mmu>();
-
-/** The functions for a RAM; the same ones each time. */
-export function mmu(ram: Ram): Mmu {
-  let functions = made.get(ram);
-  if (!functions) {
-    functions = make(ram);
-    made.set(ram, functions);
-  }
-  return functions;
-}
-
-function make(ram: Ram): Mmu {
-  const isRam = (pa: Value) => ltU(sub(pa, ram.base), ram.size);
-  const hostOf = (pa: Value) => add32(wrap(sub(pa, ram.base)), ram.host);
-
+/** The functions for a machine's memory. */
+export function mmu({ isMemory, isWritable, hostOf }: PhysicalMemory): Mmu {
   /** pmpAllows(pa, access, priv): i32. */
   const pmpAllows = define('pmp_allows', ['i64', 'i32', 'i32'], 'i32', (f, pa, access, priv) => {
     const n = f.var(i32(0));
@@ -115,13 +92,10 @@ function make(ram: Ram): Mmu {
     f.return(eq32(priv, PRIV_M));
   });
 
-  const dataPrivilege = define('data_privilege', [], 'i32', (f) => {
-    const priv = f.let(get('priv'));
-    f.if(eqz32(get('mprvOn')), () => f.return(priv));
-    f.return(wrap(and(shrU(get('mstatus'), Mstatus.MPP), 3)));
-  });
-
-  const translate = define('translate', ['i64', 'i32', 'i32'], 'i64', (f, va, access, priv) => {
+  const translate = define('translate', ['i64', 'i32'], 'i64', (f, va, access) => {
+    const mpp = wrap(and(shrU(get('mstatus'), Mstatus.MPP), 3));
+    const borrows = select(eq32(access, Access.fetch), i32(0), get('mprvOn'));
+    const priv = f.let(select(borrows, mpp, get('priv')));
     const satp = f.let(get('satp'));
     const mode = f.let(wrap(shrU(satp, 60)));
     f.if(or32(eq32(priv, PRIV_M), eqz32(mode)), () => {
@@ -142,7 +116,7 @@ function make(ram: Ram): Mmu {
     f.loop((next) => {
       const shift = f.let(extendU(add32(mul32(level.value, 9), 12)));
       const at = f.let(add(table.value, shl(and(shrU(va, shift), 511), 3)));
-      f.if(eqz32(isRam(at)), () => f.return(accessFault(access)));
+      f.if(eqz32(isMemory(at)), () => f.return(accessFault(access)));
       f.if(eqz32(f.call(pmpAllows, at, i32(Access.load), i32(1))), () => f.return(accessFault(access)));
       const host = f.let(hostOf(at));
       const pte = f.let(load(op.I64_LOAD, host));
@@ -185,6 +159,7 @@ function make(ram: Ram): Mmu {
       f.if(ne(missing, 0), () => {
         f.if(eqz(and(shrU(menvcfg, 61), 1)), () => f.return(pageFault(access)));
         f.if(eqz32(f.call(pmpAllows, at, i32(Access.store), i32(1))), () => f.return(accessFault(access)));
+        f.if(eqz32(isWritable(at)), () => f.return(accessFault(access)));
         f.store(op.I64_STORE, host, or(pte, missing));
       });
       const offsetBits = f.let(select(ne(napot, 0), i64(0xffff), sub(shl(1, shift), 1)));
@@ -198,5 +173,5 @@ function make(ram: Ram): Mmu {
     f.return(pageFault(access));
   });
 
-  return { translate, dataPrivilege, isRam, hostOf };
+  return { translate };
 }

@@ -32,7 +32,7 @@ import {
   xor,
 } from '../../ir/value.ts';
 import { get, put } from './field.ts';
-import { tlbFlush } from './hooks.ts';
+import { tlbFlush } from '../isa.ts';
 
 const L = 0x80;
 const OFF = 0;

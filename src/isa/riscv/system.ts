@@ -22,7 +22,7 @@ import {
   wrap,
 } from '../../ir/value.ts';
 import { csrs } from './csr.ts';
-import { firmwareCall, tlbFlush, tlbFlushPage } from './hooks.ts';
+import { firmwareCall, tlbFlush, tlbFlushPage } from '../isa.ts';
 import { extension, type Instruction, insn, type Operands, type RiscvInsn } from './insn.ts';
 import { Cause, Mstatus, PRIV_M, PRIV_S, PRIV_U } from './state.ts';
 import { mret, sret } from './trap.ts';

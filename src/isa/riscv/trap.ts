@@ -32,7 +32,7 @@ import {
   wrap,
 } from '../../ir/value.ts';
 import { get, put } from './field.ts';
-import { tlbFlush } from './hooks.ts';
+import { tlbFlush } from '../isa.ts';
 import { Mstatus, PRIV_M, PRIV_S, PRIV_U, REGIME_M, REGIME_S, REGIME_S_SUM, REGIME_U } from './state.ts';
 
 const bit = (word: Value, n: number) => and(shrU(word, n), 1);

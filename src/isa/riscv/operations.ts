@@ -5,11 +5,11 @@
  * each word of 16 bits, and a direct-mapped cache for those of 32. A direct
  * jump has a handler for each way its target can lie to it.
  */
-import { Decoder, operandOf } from '../../isa/riscv/decode.ts';
-import type { Instruction } from '../../isa/riscv/insn.ts';
-import type { Field } from '../../isa/encoding.ts';
-import type { HandlerTable } from './handler-table.ts';
-import { CONSTANT_LETTERS, REGISTER_LETTERS, type Reach } from './handlers.ts';
+import type { Field } from '../encoding.ts';
+import type { HandlerNumbers, OperationDecoder, Reach } from '../isa.ts';
+import { Decoder, operandOf } from './decode.ts';
+import { CONSTANT_LETTERS, handlerKey, REGISTER_LETTERS } from './handler.ts';
+import type { Instruction } from './insn.ts';
 
 const NARROW = 1 << 16;
 const WIDE_BITS = 17;
@@ -26,8 +26,6 @@ const DIRECT = 1 << 18;
 const COMMON: ReadonlySet<string> = new Set(['i', 'm', 'a', 'c']);
 
 const PAGE = 4096;
-/** An offset from which every target is out of the page. */
-const NOWHERE = 1 << 30;
 
 /** What is the same for all instructions of a row. */
 interface RowLayout {
@@ -55,50 +53,57 @@ interface Jump {
   far: number;
 }
 
-export class Operations {
+export class Operations implements OperationDecoder {
   private readonly decoder: Decoder;
-  private readonly handlers: HandlerTable;
+  private readonly handlers: HandlerNumbers;
+  readonly spill = undefined;
   private readonly table = new Int32Array((NARROW + (1 << WIDE_BITS)) * LINE);
   private readonly layouts: (RowLayout | undefined)[] = [];
   private jumps: Jump[] = [];
+  /** Of the instruction decoded last. */
+  private last = 0;
 
-  constructor(rows: readonly Instruction[], handlers: HandlerTable) {
+  constructor(rows: readonly Instruction[], handlers: HandlerNumbers) {
     this.decoder = new Decoder(rows);
     this.handlers = handlers;
     this.preload();
   }
 
+  decode(view: DataView, at: number, left: number): number {
+    if (left < 2) return -1;
+    let word = view.getUint16(at, true);
+    const length = Decoder.length(word);
+    if (length === 4) {
+      if (left < 4) return -1;
+      word = view.getInt32(at, true);
+    }
+    this.last = this.line(word);
+    return this.last < 0 ? 0 : length;
+  }
+
   /** The line of a word of 16 or 32 bits; -1 when it is no instruction. */
-  line(word: number): number {
+  private line(word: number): number {
     const wide = (word & 3) === 3;
     const bits = wide ? word | 0 : word & 0xffff;
     const line = (wide ? NARROW + (Math.imul(bits, 0x9e3779b1) >>> (32 - WIDE_BITS)) : bits) * LINE;
     return this.table[line] === bits && this.table[line + 3] !== 0 ? line : this.make(bits, line);
   }
 
-  /** Writes the operation that stands in a line, at byte `offset` of a page. */
-  write(line: number, offset: number, out: DataView, at: number): void {
-    const { table } = this;
-    const facts = table[line + 3];
+  write(offset: number, out: DataView, at: number): void {
+    const { table, last } = this;
+    const facts = table[last + 3];
     let handler = facts & HANDLER_MASK;
-    const high = table[line + 2];
+    const high = table[last + 2];
     if (facts & DIRECT) {
       const to = offset + high;
       handler = this.handlerOf(handler, to < 0 || to >= PAGE ? 'far' : high <= 0 ? 'backward' : 'forward');
     }
-    out.setInt32(at, table[line + 1] | handler, true);
+    out.setInt32(at, table[last + 1] | handler, true);
     out.setInt32(at + 4, high, true);
   }
 
-  /** The same where no jump may stay in the page; gives the handler. */
-  writeFar(line: number, out: DataView, at: number): number {
-    this.write(line, NOWHERE, out, at);
-    return out.getUint16(at, true);
-  }
-
-  /** Whether nothing runs on behind the instruction. */
-  ends(line: number): boolean {
-    return (this.table[line + 3] & ENDS) !== 0;
+  get ends(): boolean {
+    return (this.table[this.last + 3] & ENDS) !== 0;
   }
 
   /** Forgets everything and gives the handlers new numbers. No operation may be left. */
@@ -112,8 +117,12 @@ export class Operations {
 
   private handlerOf(number: number, reach: Exclude<Reach, 'none'>): number {
     const jump = this.jumps[number];
-    if (jump[reach] < 0) jump[reach] = this.handlers.number({ row: jump.row, constants: jump.constants, reach });
+    if (jump[reach] < 0) jump[reach] = this.number(jump.row, jump.constants, reach);
     return jump[reach];
+  }
+
+  private number(row: number, constants: Readonly<Record<string, number>>, reach: Reach): number {
+    return this.handlers.number(handlerKey(this.decoder.rows[row], row, constants), reach);
   }
 
   private make(word: number, line: number): number {
@@ -137,7 +146,7 @@ export class Operations {
       for (const { letter, zeroBit } of registers) if (zeros & zeroBit) values[letter] = 0;
       for (const field of constants) values[field.letter] = operandOf(field, word);
       if (flags & DIRECT) number = this.jumps.push({ row, constants: values, forward: -1, backward: -1, far: -1 }) - 1;
-      else number = this.handlers.number({ row, constants: values, reach: 'none' });
+      else number = this.number(row, values, 'none');
       numbers[zeros] = number;
     }
     this.table[line] = word;
@@ -170,10 +179,9 @@ export class Operations {
       const { direct, links } = this.decoder.flowOf(row);
       const reaches: readonly Reach[] = direct ? ['forward', 'backward', 'far'] : ['none'];
       for (const reach of reaches) {
-        this.handlers.number({ row, constants: {}, reach });
-        if (direct && links) this.handlers.number({ row, constants: { d: 0 }, reach });
+        this.number(row, {}, reach);
+        if (direct && links) this.number(row, { d: 0 }, reach);
       }
     });
-    this.handlers.flush();
   }
 }

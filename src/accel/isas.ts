@@ -1,0 +1,12 @@
+/** The instruction sets there are, by name; only what is asked for is loaded, in each thread anew. */
+import type { Isa } from '../isa/isa.ts';
+
+const ISAS: Readonly<Record<string, () => Promise<{ readonly isa: Isa }>>> = {
+  riscv64: () => import('../isa/riscv/isa.ts'),
+};
+
+export async function loadIsa(name: string): Promise<Isa> {
+  const load = ISAS[name];
+  if (!load) throw new RangeError(`no instruction set ${name}`);
+  return (await load()).isa;
+}
