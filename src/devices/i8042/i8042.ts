@@ -60,7 +60,7 @@ const FROM = { KEYBOARD: 1, MOUSE: 2 };
 export interface I8042Lines {
   readonly keyboardIrq: IrqLine;
   readonly mouseIrq: IrqLine;
-  /** High lets address line 20 through. */
+  /** High lets address line 20 through. Port 92h moves it too: the last that writes wins, and the CPU keeps the level. */
   readonly a20: IrqLine;
   /** The guest pulls the reset line. */
   reset(): void;
@@ -104,7 +104,6 @@ export class I8042 implements Device<typeof STATE> {
     Object.assign(this.mouse.state, this.state.mouse);
     this.share();
     this.output();
-    this.lines.a20.set((this.state.outputPort & OUTPUT.A20) !== 0);
   }
 
   /** The devices' states are part of ours. */
