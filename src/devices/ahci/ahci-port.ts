@@ -106,6 +106,7 @@ export class AhciPort implements Device<typeof STATE>, AtaHost {
   readonly log: DeviceLog;
   readonly mmio: Mmio;
   readonly wholeChunks = true;
+  readonly queueDepth = 32;
   drive: AtaDrive | undefined;
   private readonly options: AhciPortOptions;
   private life = 0;

@@ -34,7 +34,7 @@ function setUp(own?: Disk) {
   bus.add(hba.pci, 31, 2);
   hba.pci.writeConfig(4, 2, 7);
   const bytes = new Uint8Array(4096 * 512).map((_, i) => (i >> 9) + i);
-  const disk = new AtaDisk('hd0', bench.log, own ?? new MemoryDisk(bytes), { queueDepth: 32 });
+  const disk = new AtaDisk('hd0', bench.log, own ?? new MemoryDisk(bytes));
   const cd = new AtapiCdrom('cd0', bench.log, new MemoryDisk(bytes.slice(0, 65536), { readOnly: true }));
   hba.attach(0, disk);
   hba.attach(1, cd);

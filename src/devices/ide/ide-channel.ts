@@ -44,6 +44,7 @@ export class IdeChannel implements Device<typeof STATE>, AtaHost {
   readonly layout = STATE;
   readonly state = create(STATE);
   readonly wholeChunks = false;
+  readonly queueDepth = 0;
   /** 8 ports: 0x1f0 or 0x170. */
   readonly commandBlock: Mmio;
   /** 1 port: 0x3f6 or 0x376. */

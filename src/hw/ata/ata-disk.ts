@@ -406,7 +406,7 @@ export class AtaDisk extends AtaDrive {
 
   /** The 512 bytes of IDENTIFY DEVICE. */
   identify(): Uint8Array {
-    return identifyDisk(this.state, this.capacity, this.geometry, this.options);
+    return identifyDisk(this.state, this.capacity, this.geometry, this.options, this.host.queueDepth);
   }
 }
 

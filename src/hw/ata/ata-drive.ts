@@ -65,6 +65,8 @@ type AtaLayout = Layout<typeof ATA_FIELDS>;
 export interface AtaHost {
   /** Blocks are whole chunks, and `data` moves them: no guest reads a data port. */
   readonly wholeChunks: boolean;
+  /** Commands that it can queue to a disk (NCQ); 0 for none. */
+  readonly queueDepth: number;
   /** INTRQ changed: `drive.state.interrupt`. */
   interrupt(drive: AtaDrive): void;
   /** A block waits: `drive.block` is to be taken or filled, then `drive.moved`. */
@@ -78,7 +80,15 @@ export interface AtaHost {
 }
 
 /** A drive that no adapter listens to. */
-const NO_HOST: AtaHost = { wholeChunks: false, interrupt() {}, data() {}, dma() {}, dmaEnded() {}, finished() {} };
+const NO_HOST: AtaHost = {
+  wholeChunks: false,
+  queueDepth: 0,
+  interrupt() {},
+  data() {},
+  dma() {},
+  dmaEnded() {},
+  finished() {},
+};
 
 export abstract class AtaDrive implements Device {
   readonly name: string;

@@ -23,8 +23,6 @@ export interface DriveNames {
 
 export interface AtaDiskOptions extends DriveNames {
   readonly geometry?: Geometry;
-  /** Commands that a host adapter may queue (AHCI: 32). */
-  readonly queueDepth?: number;
 }
 
 /** The settings of a disk that IDENTIFY shows. */
@@ -42,7 +40,8 @@ export function identifyDisk(
   settings: DiskSettings,
   capacity: number,
   geometry: Geometry,
-  options: AtaDiskOptions,
+  names: DriveNames,
+  queueDepth: number,
 ): Uint8Array {
   const { cylinders, heads, sectors } = geometry;
   const currentHeads = settings.heads || heads;
@@ -83,8 +82,8 @@ export function identifyDisk(
     66: 120,
     67: 120,
     68: 120,
-    75: Math.max(0, (options.queueDepth ?? 0) - 1),
-    76: options.queueDepth ? 0x100 : 0, // NCQ
+    75: Math.max(0, queueDepth - 1),
+    76: queueDepth ? 0x100 : 0, // NCQ
     80: 0xf0, // ATA-4 to 7
     81: 0x16,
     82: 0x4021, // NOP, write cache, SMART
@@ -100,7 +99,7 @@ export function identifyDisk(
     102: Math.floor(capacity / 0x1_0000_0000) & 0xffff,
     106: 0x6000,
   });
-  putNames(data, options.serial ?? 'QM00001', options.firmware ?? '2.5+', options.model ?? 'QEMU HARDDISK');
+  putNames(data, names.serial ?? 'QM00001', names.firmware ?? '2.5+', names.model ?? 'QEMU HARDDISK');
   return data;
 }
 
