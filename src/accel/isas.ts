@@ -3,6 +3,7 @@ import type { Isa } from '../isa/isa.ts';
 
 const ISAS: Readonly<Record<string, () => Promise<{ readonly isa: Isa }>>> = {
   riscv64: () => import('../isa/riscv/isa.ts'),
+  x86_64: () => import('../isa/x86/isa.ts'),
 };
 
 export async function loadIsa(name: string): Promise<Isa> {
