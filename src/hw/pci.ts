@@ -56,6 +56,8 @@ export interface PciOptions {
   readonly bars?: readonly BarOptions[];
   /** Contents of the expansion ROM; shown in a power of two of at least 2 KiB. */
   readonly rom?: Uint8Array;
+  /** Declares more of configuration space before MSI and MSI-X get their capabilities, the last of which comes first. */
+  readonly declares?: (pci: PciFunction) => void;
   readonly msi?: MsiOptions;
   readonly msix?: MsixOptions;
   /** Has 4 KiB of configuration space, which only ECAM reaches beyond 256 bytes. */
@@ -128,6 +130,7 @@ export class PciFunction implements Device<PciLayout> {
     this.writable(PCI.INTERRUPT_LINE, 1, 0xff);
     for (const bar of options.bars ?? []) this.addBar(bar);
     if (options.rom) this.addRom(options.rom, type1 ? 0x38 : PCI.ROM);
+    options.declares?.(this);
     if (options.msi) this.msi = new Msi(this, options.msi);
     if (options.msix) this.msix = this.addMsix(options.msix);
     this.state.config.set(this.initial);

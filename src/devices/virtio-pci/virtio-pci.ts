@@ -87,34 +87,15 @@ export class VirtioPci extends VirtioPciTransport {
       interruptPin: 1,
       express: options.express,
       bars,
+      declares: (pci) => {
+        if (options.express) addExpress(pci, { type: 'endpoint', offset: AT.EXPRESS });
+        if (modern) describe(pci);
+      },
       msix: this.vectors ? { vectors: this.vectors, bar: BAR.MSIX, offset: modern ? AT.MSIX : 0x40 } : undefined,
       reading: (offset, size) => this.configAccess(offset, size, false),
       written: (offset, size) => this.configAccess(offset, size, true),
     });
     this.pci.owner = this;
-    if (modern) this.describe();
-    if (options.express) addExpress(this.pci, { type: 'endpoint', offset: AT.EXPRESS });
-  }
-
-  private describe(): void {
-    const { pci } = this;
-    const capability = (at: number, type: number, offset: number, length = 16): void => {
-      pci.addCapability(CAPABILITY.VENDOR, length, at);
-      pci.constant(at + FIELD.LENGTH, 1, length);
-      pci.constant(at + FIELD.TYPE, 1, type);
-      if (type === CAPABILITY.PCI_CFG) return;
-      pci.constant(at + FIELD.BAR, 1, BAR.MODERN);
-      pci.constant(at + FIELD.OFFSET, 4, offset);
-      pci.constant(at + FIELD.SIZE, 4, STRUCTURE.SIZE);
-    };
-    capability(AT.COMMON, CAPABILITY.COMMON, STRUCTURE.COMMON);
-    capability(AT.ISR, CAPABILITY.ISR, STRUCTURE.ISR);
-    capability(AT.DEVICE, CAPABILITY.DEVICE, STRUCTURE.DEVICE);
-    capability(AT.NOTIFY, CAPABILITY.NOTIFY, STRUCTURE.NOTIFY, 20);
-    pci.constant(AT.NOTIFY + FIELD.EXTRA, 4, NOTIFY_MULTIPLIER);
-    capability(AT.PCI_CFG, CAPABILITY.PCI_CFG, 0, 20);
-    pci.writable(AT.PCI_CFG + FIELD.BAR, 1, 0xff);
-    for (const field of [FIELD.OFFSET, FIELD.SIZE, FIELD.EXTRA]) pci.writable(AT.PCI_CFG + field, 4, -1);
   }
 
   /** The window in configuration space: its data register reads and writes the modern BAR where the others point. */
@@ -131,4 +112,25 @@ export class VirtioPci extends VirtioPciTransport {
       this.modern.write(offset, length as AccessSize, bits);
     } else writeU32(config, data, this.modern.read(offset, length as AccessSize));
   }
+}
+
+/** Points to the modern structures. */
+function describe(pci: PciFunction): void {
+  const capability = (at: number, type: number, offset: number, length = 16): void => {
+    pci.addCapability(CAPABILITY.VENDOR, length, at);
+    pci.constant(at + FIELD.LENGTH, 1, length);
+    pci.constant(at + FIELD.TYPE, 1, type);
+    if (type === CAPABILITY.PCI_CFG) return;
+    pci.constant(at + FIELD.BAR, 1, BAR.MODERN);
+    pci.constant(at + FIELD.OFFSET, 4, offset);
+    pci.constant(at + FIELD.SIZE, 4, STRUCTURE.SIZE);
+  };
+  capability(AT.COMMON, CAPABILITY.COMMON, STRUCTURE.COMMON);
+  capability(AT.ISR, CAPABILITY.ISR, STRUCTURE.ISR);
+  capability(AT.DEVICE, CAPABILITY.DEVICE, STRUCTURE.DEVICE);
+  capability(AT.NOTIFY, CAPABILITY.NOTIFY, STRUCTURE.NOTIFY, 20);
+  pci.constant(AT.NOTIFY + FIELD.EXTRA, 4, NOTIFY_MULTIPLIER);
+  capability(AT.PCI_CFG, CAPABILITY.PCI_CFG, 0, 20);
+  pci.writable(AT.PCI_CFG + FIELD.BAR, 1, 0xff);
+  for (const field of [FIELD.OFFSET, FIELD.SIZE, FIELD.EXTRA]) pci.writable(AT.PCI_CFG + field, 4, -1);
 }
