@@ -12,11 +12,11 @@ const NAMES = [
 ].flatMap((line) => line.split(' '));
 
 /** One of `QKEYCODES`; what comes from outside is checked with `isQKeyCode`. */
-export type QKeyCode = string & { readonly __qkeycode?: never };
+export type QKeyCode = string;
 
 export const QKEYCODES: ReadonlySet<QKeyCode> = new Set(NAMES);
 
-export function isQKeyCode(name: string): name is QKeyCode {
+export function isQKeyCode(name: string): boolean {
   return QKEYCODES.has(name);
 }
 

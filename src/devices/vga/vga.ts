@@ -15,7 +15,7 @@ import type { MemoryArea } from '../../hw/memory-area.ts';
 import { readDispi, writeDispi } from './dispi.ts';
 import { readWindow, type Vram, writeWindow } from './planes.ts';
 import { Renderer } from './render.ts';
-import { ATTR_SCREEN_ON, CRTC, powerOn, STATE } from './vga-state.ts';
+import { CRTC, powerOn, STATE } from './vga-state.ts';
 
 const STATUS1 = { DISPLAY_OFF: 0x01, RETRACE: 0x08 };
 const SEQ_MASKS = [0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0, 0, 0xff];
@@ -205,11 +205,6 @@ export class Vga implements Device<typeof STATE>, DisplaySource {
     // The palette proper can only be written while it does not feed the screen; few guests know, so it can.
     else if (index < ATTR_MASKS.length) state.attr[index] = value & ATTR_MASKS[index];
     state.attrData ^= 1;
-  }
-
-  /** Whether the guest has switched the picture on. */
-  get screenOn(): boolean {
-    return (this.state.attrIndex & ATTR_SCREEN_ON) !== 0;
   }
 
   writeSequencer(value: number): void {
