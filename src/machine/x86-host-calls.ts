@@ -1,0 +1,181 @@
+/**
+ * What an x86 processor asks of its machine: CPUID, the model-specific
+ * registers that are no fields of its state, the task priority, random numbers.
+ *
+ * Spec: SDM volume 4, "Architectural MSRs"; Linux documentation, "KVM-specific
+ * MSRs".
+ */
+import type { StateAccess } from '../isa/isa.ts';
+import { cpuid, type CpuidOptions, signature } from '../isa/x86/cpuid/cpuid.ts';
+import { HostCall } from '../isa/x86/msr.ts';
+import type { LocalApic } from '../devices/apic/local-apic.ts';
+import type { DeviceLog } from '../hw/device.ts';
+import { KVM_MSR, type KvmClock } from './kvm-clock.ts';
+
+const MSR = {
+  apicBase: 0x1b,
+  featureControl: 0x3a,
+  microcode: 0x8b,
+  mtrrCapability: 0xfe,
+  miscFeatures: 0x140,
+  mcgCapability: 0x179,
+  mcgStatus: 0x17a,
+  debugControl: 0x1d9,
+  platformInfo: 0xce,
+  tscDeadline: 0x6e0,
+  x2apicFirst: 0x800,
+  x2apicLast: 0x8ff,
+} as const;
+
+/** Eight variable ranges, fixed ranges, write combining. */
+const MTRR_CAPABILITY = 0x508n;
+const LOCKED = 1n;
+
+/** Registers that read as zero and take anything: processors have them, and guests look without asking. */
+const IGNORED = new Set<number>([
+  0x17, // IA32_PLATFORM_ID
+  0x2a, // EBL_CR_POWERON
+  0x34, // SMI_COUNT
+  0x79, // IA32_BIOS_UPDT_TRIG
+  MSR.microcode,
+  MSR.miscFeatures,
+  MSR.mcgCapability,
+  MSR.mcgStatus,
+  MSR.debugControl,
+  MSR.platformInfo,
+  0x1db,
+  0x1dc,
+  0x1dd,
+  0x1de,
+  0x198, // IA32_PERF_STATUS
+  0x199,
+  0x19a,
+  0x19b,
+  0x19c,
+  0x1b1,
+  0x1c9, // LBR
+  0x606, // RAPL units
+  0xc000_0104, // TSC ratio
+  0xc001_0010, // SYSCFG
+  0xc001_0015, // HWCR
+  0xc001_0055,
+  0xc001_0140,
+  0xc001_0141,
+  0xc001_1022, // DC_CFG
+  0xc001_1023,
+  0xc001_1029, // DE_CFG
+]);
+
+export interface X86HostCallsParts {
+  readonly cpuid: CpuidOptions;
+  readonly state: StateAccess;
+  readonly apic: LocalApic | undefined;
+  readonly kvmClock: KvmClock | undefined;
+  readonly index: number;
+  readonly log: DeviceLog;
+  random(into: Uint8Array): void;
+}
+
+export class X86HostCalls {
+  private readonly parts: X86HostCallsParts;
+  private readonly bytes = new Uint8Array(8);
+
+  constructor(parts: X86HostCallsParts) {
+    this.parts = parts;
+  }
+
+  /** See `HostCall`. Everything is a value: 1 says that the guest gets a fault. */
+  call(number: number, a: number, b: number): number {
+    const { state, apic } = this.parts;
+    switch (number) {
+      case HostCall.readMsr: {
+        const value = this.readMsr(a >>> 0);
+        if (value === undefined) return 1;
+        state.set64('result', value);
+        return 0;
+      }
+      case HostCall.writeMsr:
+        return this.writeMsr(a >>> 0, state.get64('result')) ? 0 : 1;
+      case HostCall.cpuid: {
+        const [eax, ebx, ecx, edx] = cpuid(this.parts.cpuid, state, a >>> 0, b >>> 0);
+        state.set64('result', pair(eax, ebx));
+        state.set64('result2', pair(ecx, edx));
+        return 0;
+      }
+      case HostCall.readCr8:
+        return apic?.cr8 ?? 0;
+      case HostCall.writeCr8:
+        if (apic) apic.cr8 = a & 15;
+        return 0;
+      case HostCall.random:
+        this.parts.random(this.bytes);
+        state.set64('result', new DataView(this.bytes.buffer).getBigUint64(0, true));
+        return 0;
+      default:
+        return 1;
+    }
+  }
+
+  private readMsr(msr: number): bigint | undefined {
+    const { apic, kvmClock, index } = this.parts;
+    if (msr >= MSR.x2apicFirst && msr <= MSR.x2apicLast) {
+      const words = apic?.readMsr(msr);
+      return words && pair(words[0], words[1]);
+    }
+    switch (msr) {
+      case MSR.apicBase:
+        return apic ? BigInt(apic.apicBase) : undefined;
+      case MSR.tscDeadline:
+        return apic && pair(apic.tscDeadline[0], apic.tscDeadline[1]);
+      case MSR.featureControl:
+        return LOCKED;
+      case MSR.mtrrCapability:
+        return MTRR_CAPABILITY;
+      case KVM_MSR.systemTime:
+        return kvmClock?.systemTime[index];
+      case KVM_MSR.wallClock:
+        return kvmClock?.wallClock;
+    }
+    if (IGNORED.has(msr) || isMachineCheck(msr) || isPerformance(msr)) return 0n;
+    this.parts.log.unimplemented('cpu', `read of MSR 0x${msr.toString(16)}`);
+    return undefined;
+  }
+
+  private writeMsr(msr: number, value: bigint): boolean {
+    const { apic, kvmClock, index, state } = this.parts;
+    const low = Number(value & 0xffff_ffffn);
+    const high = Number(value >> 32n);
+    if (msr >= MSR.x2apicFirst && msr <= MSR.x2apicLast) return apic?.writeMsr(msr, low, high) ?? false;
+    switch (msr) {
+      case MSR.apicBase:
+        return apic?.setApicBase(Number(value)) ?? false;
+      case MSR.tscDeadline:
+        apic?.setTscDeadline(low, high);
+        return apic !== undefined;
+      case KVM_MSR.systemTime:
+        kvmClock?.setSystemTime(index, value, state.get64('tscOffset'));
+        return kvmClock !== undefined;
+      case KVM_MSR.wallClock:
+        kvmClock?.setWallClock(value);
+        return kvmClock !== undefined;
+    }
+    if (IGNORED.has(msr) || isMachineCheck(msr) || isPerformance(msr)) return true;
+    this.parts.log.unimplemented('cpu', `write of MSR 0x${msr.toString(16)}`);
+    return false;
+  }
+}
+
+const pair = (low: number, high: number): bigint => BigInt(low >>> 0) | (BigInt(high >>> 0) << 32n);
+/** Banks of machine-check registers, and performance counters: none is there, all read as zero. */
+const isMachineCheck = (msr: number) => msr >= 0x400 && msr < 0x480;
+const isPerformance = (msr: number) =>
+  (msr >= 0xc1 && msr < 0xc9) ||
+  (msr >= 0x186 && msr < 0x18e) ||
+  (msr >= 0x309 && msr < 0x30c) ||
+  (msr >= 0x38d && msr < 0x391) ||
+  (msr >= 0xc001_0000 && msr < 0xc001_0008);
+
+/** Leaf 1 as SMBIOS shows it, and what a processor's EDX holds after reset. */
+export function processorSignature(options: CpuidOptions, state: StateAccess): { eax: number; edx: number } {
+  return { eax: signature(options.model), edx: cpuid(options, state, 1, 0)[3] };
+}
