@@ -6,6 +6,11 @@ const ISAS: Readonly<Record<string, () => Promise<{ readonly isa: Isa }>>> = {
   x86_64: () => import('../isa/x86/isa.ts'),
 };
 
+/** The instruction set of an architecture, as QEMU names it; undefined: none here. */
+export function isaOfArch(arch: string): string | undefined {
+  return arch in ISAS ? arch : undefined;
+}
+
 export async function loadIsa(name: string): Promise<Isa> {
   const load = ISAS[name];
   if (!load) throw new RangeError(`no instruction set ${name}`);

@@ -14,11 +14,11 @@ interface Started {
 
 let ready: Started | undefined;
 
-function start(): Started {
+function start(isa?: string): Started {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const { port1, port2 } = new MessageChannel();
   const worker = new Worker(new URL(`./jit-worker.${extension}`, import.meta.url), {
-    workerData: { port: port2 },
+    workerData: { port: port2, isa },
     transferList: [port2],
     // It makes much garbage and keeps little.
     resourceLimits: { maxYoungGenerationSizeMb: 8 },
@@ -28,9 +28,12 @@ function start(): Started {
   return { worker, port: port1 };
 }
 
-/** Lets a worker start while the program gets its other things together. */
-export function prepareCompiler(): void {
-  if (availableParallelism() > 1) ready ??= start();
+/**
+ * Lets a worker start while the program gets its other things together; `isa` names the instruction set that it will be
+ * asked for, as far as is known.
+ */
+export function prepareCompiler(isa?: string): void {
+  if (availableParallelism() > 1) ready ??= start(isa);
 }
 
 /** A compiler of its own for one machine; undefined on a single processor. */

@@ -4,9 +4,11 @@ import { loadIsa } from '../../accel/isas.ts';
 import { type CompilerOptions, type Job, RegionCompiler } from '../../accel/jit/compiler.ts';
 import type { FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
 
-const { port } = workerData as { readonly port: MessagePort };
+const { port, isa: expected } = workerData as { readonly port: MessagePort; readonly isa?: string };
 /** Jobs in one module at most: more would keep the first of them waiting. */
 const BATCH = 8;
+// Loaded ahead; what goes wrong is said when it is asked for.
+if (expected !== undefined) loadIsa(expected).catch(() => {});
 let compiler: RegionCompiler | undefined;
 let jobs: Job[] = [];
 
