@@ -14,7 +14,8 @@ const HELP = `Usage: trapframe COMMAND [OPTION...]
   help     this text; COMMAND --help tells more
   version  the version
 
-Also: trapframe-system-riscv64, which takes qemu-system-riscv64's command line.
+Also: trapframe-system-riscv64, -x86_64 and -i386, which take the command lines of
+qemu-system-riscv64, -x86_64 and -i386.
 `;
 
 /** Runs a program by its name; resolves to the process's exit code. */
@@ -58,7 +59,7 @@ async function command([name = 'help', ...rest]: readonly string[]): Promise<num
   }
 }
 
-const ARCHITECTURES: readonly string[] = ['riscv64'];
+const ARCHITECTURES: readonly string[] = ['riscv64', 'x86_64', 'i386'];
 
 async function runSystem(arch: string, argv: readonly string[]): Promise<number> {
   if (!ARCHITECTURES.includes(arch)) {

@@ -41,10 +41,10 @@ export async function main(
   const program = `trapframe-system-${target}`;
   const messages = new Messages(program);
   try {
-    const parsed = parseSystem(argv, { readText: (path) => readFileSync(path, 'utf8') });
+    const parsed = parseSystem(argv, { target, readText: (path) => readFileSync(path, 'utf8') });
     if ('request' in parsed) {
       const { answer } = await import('./qemu-help.ts');
-      process.stdout.write(answer(parsed.request, program, version()));
+      process.stdout.write(answer(parsed.request, program, version(), target));
       return 0;
     }
     const { plan } = parsed;
@@ -161,6 +161,13 @@ class Session {
       memory: plan.memory,
       append: plan.append,
       serials: plan.serials.map((id) => (id === undefined ? undefined : this.streams.device(id))),
+      parallels: plan.parallels.map((id) => (id === undefined ? undefined : this.streams.device(id))),
+      debugcon: plan.debugcon === undefined ? undefined : this.streams.device(plan.debugcon),
+      boot: plan.boot,
+      defaults: plan.defaults,
+      vga: plan.vga,
+      graphic: plan.graphic,
+      uuid: plan.uuid,
       chardevs: this.streams.configs(plan),
       devices: plan.devices,
       rtc: { base: base === 'utc' ? undefined : base === 'localtime' ? localTime() : base, clock },

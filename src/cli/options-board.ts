@@ -175,7 +175,7 @@ export function parseCpu(where: string, text: string): CpuConfig {
 const MAX_CPUS = 512;
 
 /** QEMU's rules for `-smp`: what is left out follows from the rest, sockets first. */
-export function parseSmp(where: string, text: string): number {
+export function parseSmp(where: string, text: string, board = 'virt', limit = MAX_CPUS): number {
   const params = Params.parse(where, text, 'cpus');
   const number = (key: string) => params.number(key, 1, 2 ** 31);
   const cpus = number('cpus');
@@ -205,8 +205,8 @@ export function parseSmp(where: string, text: string): number {
       where,
       `Invalid CPU topology: maxcpus must be equal to or greater than smp: maxcpus (${most}) < smp_cpus (${online})`,
     );
-  if (most > MAX_CPUS)
-    throw new OptionError(where, `Invalid SMP CPUs ${most}. The max CPUs supported by machine 'virt' is ${MAX_CPUS}`);
+  if (most > limit)
+    throw new OptionError(where, `Invalid SMP CPUs ${most}. The max CPUs supported by machine '${board}' is ${limit}`);
   if (most > online) refuse(where, 'processors cannot be plugged in later', `use -smp ${most}`);
   return online;
 }

@@ -2,8 +2,10 @@
 import type { DeviceConfig } from '../machine/config.ts';
 import { OptionError, Params, refuse } from './options-values.ts';
 
-/** The devices that can be added, with the properties they take (beside `id` and `bus`). */
-export const DEVICES: Readonly<Record<string, { readonly about: string; readonly properties: readonly string[] }>> = {
+export type DeviceTable = Readonly<Record<string, { readonly about: string; readonly properties: readonly string[] }>>;
+
+/** The devices that can be added where the only bus is virtio-mmio, with the properties they take (beside `id` and `bus`). */
+export const DEVICES: DeviceTable = {
   'virtio-blk-device': {
     about: 'block device (drive=ID of a -drive)',
     properties: [
@@ -34,7 +36,7 @@ export const DEVICES: Readonly<Record<string, { readonly about: string; readonly
 };
 
 /** Names without a bus; the only bus is virtio-mmio. */
-const ALIASES: Readonly<Record<string, string>> = {
+export const VIRTIO_MMIO_ALIASES: Readonly<Record<string, string>> = {
   'virtio-blk': 'virtio-blk-device',
   'virtio-rng': 'virtio-rng-device',
   'virtio-serial': 'virtio-serial-device',
@@ -105,12 +107,18 @@ const KNOWN: readonly (readonly [RegExp, string, string])[] = [
   [/-riscv-cpu$/, 'processors cannot be plugged in', 'use -smp N'],
 ];
 
+export interface DeviceChoice {
+  readonly table: DeviceTable;
+  readonly aliases: Readonly<Record<string, string>>;
+}
+
 /** One `-device`; `ids` holds those already taken. */
-export function parseDevice(where: string, text: string, ids: Set<string>): DeviceConfig {
+export function parseDevice(where: string, text: string, ids: Set<string>, choice: DeviceChoice): DeviceConfig {
   const params = Params.parse(where, text, 'driver');
   const named = params.text('driver') ?? '';
-  const driver = Object.hasOwn(ALIASES, named) ? ALIASES[named] : named;
-  const device = Object.hasOwn(DEVICES, driver) ? DEVICES[driver] : undefined;
+  const { table, aliases } = choice;
+  const driver = Object.hasOwn(aliases, named) ? aliases[named] : named;
+  const device = Object.hasOwn(table, driver) ? table[driver] : undefined;
   if (!device) {
     for (const [pattern, what, mend] of KNOWN)
       if (pattern.test(driver)) refuse(where, what, mend.replace('KIND', driver.split('-')[1]));
@@ -128,7 +136,7 @@ export function parseDevice(where: string, text: string, ids: Set<string>): Devi
       properties[key] = value;
     else throw new OptionError(where, `Property '${driver}.${key}' not found`, `-device ${driver},help lists them`);
   }
-  if (driver === 'virtio-blk-device' && !properties.drive) throw new OptionError(where, 'drive property not set');
+  if (/^(virtio-blk-|ide-hd)/.test(driver) && !properties.drive) throw new OptionError(where, 'drive property not set');
   if (driver === 'virtserialport' && !properties.name && !properties.chardev) properties.name = '';
   return { driver, id, properties };
 }

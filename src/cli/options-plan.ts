@@ -2,7 +2,7 @@
  * What a command line asks for, before any file is opened: everything a
  * MachineConfig needs, with paths in place of contents, and the control part.
  */
-import type { CpuConfig, DeviceConfig } from '../machine/config.ts';
+import type { BootConfig, CpuConfig, DeviceConfig } from '../machine/config.ts';
 
 export interface SocketPlan {
   readonly kind: 'unix' | 'tcp';
@@ -46,8 +46,10 @@ export interface DrivePlan {
   readonly id: string;
   readonly where: string;
   readonly file: string;
-  readonly interface: 'none' | 'virtio' | 'pflash';
+  /** `if=` */
+  readonly interface: string;
   readonly index?: number;
+  readonly cdrom?: boolean;
   readonly readOnly: boolean;
   /** Writes go to memory and are forgotten. */
   readonly snapshot: boolean;
@@ -101,9 +103,20 @@ export interface SystemPlan {
   readonly initrd?: string;
   readonly append?: string;
   readonly dtb?: string;
+  readonly boot?: BootConfig;
+  /** Files of `-option-rom`. */
+  readonly optionRoms: readonly string[];
+  /** Not `-nodefaults`. */
+  readonly defaults: boolean;
+  readonly vga?: string;
+  /** Not `-nographic`. */
+  readonly graphic: boolean;
   readonly chardevs: readonly ChardevPlan[];
   /** Ids of chardevs; undefined is `-serial none`. */
   readonly serials: readonly (string | undefined)[];
+  /** Ids of chardevs; undefined is `-parallel none`. */
+  readonly parallels: readonly (string | undefined)[];
+  readonly debugcon?: string;
   readonly monitors: readonly MonitorPlan[];
   /** The escape character of muxed chardevs (`-echr`). */
   readonly escape: number;

@@ -10,6 +10,8 @@ export class Streams {
   readonly chardevs: ChardevPlan[] = [];
   /** Ids of chardevs; undefined is an empty slot. */
   readonly serials: (string | undefined)[] = [];
+  readonly parallels: (string | undefined)[] = [];
+  debugcon: string | undefined;
   readonly monitors: MonitorPlan[] = [];
   private readonly ids = new Set<string>();
   private readonly users = new Map<string, number>();
@@ -44,6 +46,23 @@ export class Streams {
     this.chardev(form.make);
     this.serials.push(form.make.id);
     if (value.startsWith('mon:')) this.monitors.push({ chardev: form.make.id, mode: 'readline', pretty: false });
+  }
+
+  /** -parallel and -debugcon: the id of the chardev, undefined for none. */
+  private other(where: string, value: string, name: string): string | undefined {
+    const form = parseShortForm(where, value, name);
+    if ('none' in form) return undefined;
+    if ('existing' in form) return form.existing;
+    this.chardev(form.make);
+    return form.make.id;
+  }
+
+  parallel(where: string, value: string): void {
+    this.parallels.push(this.other(where, value, `parallel${this.parallels.length}`));
+  }
+
+  console(where: string, value: string): void {
+    this.debugcon = this.other(where, value, 'debugcon');
   }
 
   /** -monitor, -qmp and -qmp-pretty. */
@@ -89,6 +108,8 @@ export class Streams {
   /** After everybody is known: ports and monitors exist, and only a mux is shared. */
   check(): void {
     for (const id of this.serials) if (id !== undefined) this.use(id, `-serial chardev:${id}`);
+    for (const id of this.parallels) if (id !== undefined) this.use(id, `-parallel chardev:${id}`);
+    if (this.debugcon !== undefined) this.use(this.debugcon, '-debugcon');
     for (const monitor of this.monitors) this.use(monitor.chardev, `-mon chardev=${monitor.chardev}`);
     for (const plan of this.chardevs) {
       if ((this.users.get(plan.id) ?? 0) > 1 && !plan.mux)

@@ -4,7 +4,7 @@
  * Like QEMU: one or two dashes, names in full, the argument is the next word
  * whatever it looks like, and a word without a dash is a disk image.
  */
-import { nearest, OPTIONS } from './options-table.ts';
+import { nearest, OPTIONS, type OptionRow } from './options-table.ts';
 import { OptionError, refuse } from './options-values.ts';
 
 export interface Option {
@@ -18,12 +18,16 @@ export interface Option {
 /** Options that are answered at once; nothing after them is looked at. */
 const ANSWERED = new Set(['h', 'help', 'version']);
 
-/** Splits a command line (without the program's name). Throws OptionError. */
-export function splitOptions(argv: readonly string[]): Option[] {
+/** Splits a command line (without the program's name) by a target's table. Throws OptionError. */
+export function splitOptions(argv: readonly string[], table: Readonly<Record<string, OptionRow>> = OPTIONS): Option[] {
   const options: Option[] = [];
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i];
     if (!word.startsWith('-') || word === '-') {
+      if (!table['hda'].refused) {
+        options.push({ name: 'hda', value: word, where: word });
+        continue;
+      }
       refuse(
         word,
         'a disk image by itself goes to a drive that this board does not have',
@@ -31,7 +35,7 @@ export function splitOptions(argv: readonly string[]): Option[] {
       );
     }
     const name = word.slice(word.startsWith('--') ? 2 : 1);
-    const row = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : undefined;
+    const row = Object.hasOwn(table, name) ? table[name] : undefined;
     if (!row) {
       const guess = nearest(name);
       throw new OptionError(word, 'invalid option', guess ? `did you mean -${guess}?` : '-help lists the options');

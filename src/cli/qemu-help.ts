@@ -1,10 +1,9 @@
 /** The texts of `-help`, `-version` and the lists (`-machine help`, `-device help`, ...). */
-import { CPU_FEATURES, MACHINE_PROPERTIES } from './options-board.ts';
-import { DEVICES } from './options-device.ts';
+import { CPU_FEATURES } from './options-board.ts';
 import type { ListTopic, Request } from './options-plan.ts';
-import { OPTIONS } from './options-table.ts';
 import { OptionError } from './options-values.ts';
 import { LOG_ITEMS } from './qemu-small-options.ts';
+import { type Target, targetOf } from './targets.ts';
 
 const HELP: readonly (readonly [heading: string, rows: readonly (readonly [string, string])[]])[] = [
   [
@@ -67,26 +66,27 @@ const HELP: readonly (readonly [heading: string, rows: readonly (readonly [strin
 ];
 
 /** The text that answers a request. Throws OptionError when there is nothing by that name. */
-export function answer(request: Request, program: string, version: string): string {
+export function answer(request: Request, program: string, version: string, arch = 'riscv64'): string {
+  const target = targetOf(arch);
   switch (request.kind) {
     case 'version':
       return `Trapframe ${version} (${program})\n`;
     case 'help':
-      return help(program, version);
+      return help(program, version, target);
     case 'list':
-      return list(request.topic, request.subject);
+      return list(target, request.topic, request.subject);
   }
 }
 
-function help(program: string, version: string): string {
+function help(program: string, version: string, target: Target): string {
   const sections = HELP.map(
     ([heading, rows]) => `${heading}:\n${rows.map(([left, right]) => row(left, right)).join('')}\n`,
   );
-  const refused = Object.entries(OPTIONS)
+  const refused = Object.entries(target.options)
     .filter(([, option]) => option.refused)
     .map(([name]) => name);
   return (
-    `Trapframe ${version}\nusage: ${program} [options], with the options of qemu-system-riscv64\n\n` +
+    `Trapframe ${version}\nusage: ${program} [options], with the options of qemu-system-${target.name}\n\n` +
     sections.join('') +
     `Known to QEMU and not here (each says what to use instead):\n${wrap(refused.map((name) => '-' + name))}`
   );
@@ -109,17 +109,20 @@ function wrap(words: readonly string[], width = 100): string {
   return `${text}${line}\n`;
 }
 
-function list(topic: ListTopic, subject?: string): string {
+function list(target: Target, topic: ListTopic, subject?: string): string {
+  const devices = target.devices(target.machine);
   const rows = (heading: string, table: Readonly<Record<string, string>>) =>
     `${heading}\n${Object.entries(table)
       .map(([name, about]) => `${name.padEnd(20)} ${about}\n`)
       .join('')}`;
   switch (topic) {
     case 'machine':
-      return rows('Supported machines are:', { virt: 'RISC-V VirtIO board (default)' });
+      return rows('Supported machines are:', target.machines);
     case 'machine-properties':
-      return rows('virt-machine options:', MACHINE_PROPERTIES);
+      return rows(`${target.machine}-machine options:`, target.machineProperties);
     case 'cpu':
+      if (target.x86)
+        return `The default model is ${target.cpu.model}; features are switched by +name, -name or name=on|off.\n`;
       return `${rows('CPU models:', { rv64: 'RV64GC and the extensions below that are there (default)', max: 'the same' })}\nFeatures:\n${wrap(CPU_FEATURES)}`;
     case 'accel':
       return rows('Accelerators:', {
@@ -127,9 +130,9 @@ function list(topic: ListTopic, subject?: string): string {
         reference: 'every instruction evaluated from its definition: slow',
       });
     case 'device':
-      return rows('Devices:', Object.fromEntries(Object.entries(DEVICES).map(([name, { about }]) => [name, about])));
+      return rows('Devices:', Object.fromEntries(Object.entries(devices).map(([name, { about }]) => [name, about])));
     case 'device-properties': {
-      const device = Object.hasOwn(DEVICES, subject ?? '') ? DEVICES[subject ?? ''] : undefined;
+      const device = Object.hasOwn(devices, subject ?? '') ? devices[subject ?? ''] : undefined;
       if (!device)
         throw new OptionError(
           `-device ${subject},help`,
@@ -149,7 +152,10 @@ function list(topic: ListTopic, subject?: string): string {
     case 'netdev':
       return 'There are no network backends yet.\n';
     case 'vga':
-      return rows('Displays:', { none: 'no graphic card (default)' });
+      return rows(
+        'Displays:',
+        target.x86 ? { std: 'standard VGA (default)', none: 'no graphic card' } : { none: 'no graphic card (default)' },
+      );
     case 'drive':
       return 'Supported formats: raw\n';
   }

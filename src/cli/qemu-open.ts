@@ -1,23 +1,46 @@
 /** From a plan to a MachineConfig: opens the files that a command line names. */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { ConfigError, HostError } from '../bits/errors.ts';
 import type { Disk } from '../hw/disk.ts';
 import type { DriveConfig, MachineConfig } from '../machine/config.ts';
+import { gunzip, isGzip } from '../machine/loader-gzip.ts';
+import { PC_NAMES } from '../machine/pc-names.ts';
+import { multibootHeader } from '../machine/x86-multiboot.ts';
 import type { DrivePlan, SystemPlan } from './options-plan.ts';
-import { OptionError } from './options-values.ts';
+import { OptionError, splitCommas } from './options-values.ts';
+import { firmwareNames, SYSTEM_DIRECTORIES } from './qemu-firmware.ts';
 
 /** Everything of a MachineConfig that comes from files. */
-export type OpenedFiles = Pick<MachineConfig, 'bios' | 'kernel' | 'initrd' | 'dtb' | 'drives' | 'fwCfg'>;
+export type OpenedFiles = Pick<
+  MachineConfig,
+  'bios' | 'kernel' | 'kernelName' | 'initrd' | 'modules' | 'dtb' | 'drives' | 'fwCfg' | 'roms' | 'optionRoms'
+>;
 
 /** Throws OptionError or HostError for what cannot be read. */
 export async function openFiles(plan: SystemPlan): Promise<OpenedFiles> {
   const drives: DriveConfig[] = [];
   try {
+    const isPc = Object.hasOwn(PC_NAMES, plan.machine);
+    let kernel = plan.kernel === undefined ? undefined : image('-kernel', plan.kernel, 'could not load kernel');
+    // What is inside says what -initrd means.
+    if (isPc && kernel && isGzip(kernel)) kernel = await gunzip(kernel, 'kernel', plan.memory);
     const files = {
-      bios: typeof plan.bios === 'string' ? plan.bios : firmware(plan.bios.file, plan.firmwarePaths),
-      kernel: plan.kernel === undefined ? undefined : image('-kernel', plan.kernel, 'could not load kernel'),
-      initrd: plan.initrd === undefined ? undefined : image('-initrd', plan.initrd, 'could not load ramdisk'),
+      bios:
+        typeof plan.bios === 'string'
+          ? plan.bios
+          : firmware(
+              plan.bios.file,
+              [...plan.firmwarePaths, ...SYSTEM_DIRECTORIES],
+              isPc ? 'could not load PC BIOS' : 'Unable to load the RISC-V firmware',
+            ),
+      kernel,
+      kernelName: plan.kernel,
+      ...ramdisk(plan.initrd, kernel),
+      optionRoms: Object.fromEntries(
+        plan.optionRoms.map((path) => [basename(path), image('-option-rom', path, 'could not load option ROM')]),
+      ),
+      roms: await roms(plan),
       dtb: plan.dtb === undefined ? undefined : image('-dtb', plan.dtb, 'could not load the device tree'),
       fwCfg: fwCfg(plan),
     };
@@ -31,6 +54,24 @@ export async function openFiles(plan: SystemPlan): Promise<OpenedFiles> {
 
 export async function closeDrives(drives: readonly DriveConfig[]): Promise<void> {
   await Promise.allSettled(drives.map(({ disk }) => disk.close()));
+}
+
+/** A ramdisk, or for a Multiboot kernel its modules: `FILE ARGUMENTS,FILE ARGUMENTS`. */
+function ramdisk(text: string | undefined, kernel: Uint8Array | undefined): Pick<OpenedFiles, 'initrd' | 'modules'> {
+  if (text === undefined) return {};
+  const what = 'could not load ramdisk';
+  if (!kernel || multibootHeader(kernel) === undefined) return { initrd: image('-initrd', text, what) };
+  const modules = splitCommas(text).map((commandLine) => {
+    const [path] = commandLine.trim().split(' ');
+    return { data: image('-initrd', path, what), commandLine: commandLine.trim() };
+  });
+  return { modules };
+}
+
+async function roms(plan: SystemPlan): Promise<OpenedFiles['roms']> {
+  if (firmwareNames(plan).length === 0) return undefined;
+  const { findFirmware } = await import('./qemu-firmware.ts');
+  return findFirmware(plan);
 }
 
 /** Larger than any memory a machine can have. */
@@ -68,12 +109,12 @@ function image(option: string, path: string, what: string): Uint8Array {
 }
 
 /** Firmware by its path, or by its name in one of the directories of `-L`. */
-function firmware(file: string, directories: readonly string[]): Uint8Array {
+function firmware(file: string, directories: readonly string[], what: string): Uint8Array {
   const candidates = [file, ...(file.includes('/') ? [] : directories.map((directory) => join(directory, file)))];
   let first: unknown;
   for (const path of candidates) {
     try {
-      return image('-bios', path, 'Unable to load the RISC-V firmware');
+      return image('-bios', path, what);
     } catch (error) {
       first ??= error;
     }
@@ -117,7 +158,7 @@ async function openDrive(plan: DrivePlan): Promise<DriveConfig> {
       disk = new MemoryOverlay(disk);
     }
     if (plan.noFlush) disk.flush = async () => {};
-    return { id, disk, interface: type, index };
+    return { id, disk, interface: type, index, cdrom: plan.cdrom };
   } catch (error) {
     if (error instanceof OptionError) throw error;
     if (error instanceof HostError || error instanceof ConfigError)

@@ -21,18 +21,23 @@ import type { FwCfgPlan, Parsed, SystemPlan } from './options-plan.ts';
 import { readConfig } from './options-readconfig.ts';
 import { Streams } from './options-streams.ts';
 import { OptionError, Params, refuse } from './options-values.ts';
+import { parseBoot } from './options-x86.ts';
 import { lists, parseFwCfg, parseLog } from './qemu-small-options.ts';
+import { type Target, targetOf } from './targets.ts';
 
 const CTRL_A = 1;
 
 export interface ParseContext {
+  /** The architecture; riscv64 when left out. */
+  readonly target?: string;
   /** The text of a file; throws what the host throws. */
   readText(path: string): string;
 }
 
 /** Parses a command line (without the program's name). Throws OptionError. */
 export function parseSystem(argv: readonly string[], context: ParseContext): Parsed {
-  const options = splitOptions(argv).flatMap((option) =>
+  const target = targetOf(context.target ?? 'riscv64');
+  const options = splitOptions(argv, target.options).flatMap((option) =>
     option.name === 'readconfig' ? fromFile(option, context) : [option],
   );
   for (const option of options) {
@@ -41,7 +46,7 @@ export function parseSystem(argv: readonly string[], context: ParseContext): Par
     const list = lists(option);
     if (list) return { request: list };
   }
-  const parser = new SystemParser(options);
+  const parser = new SystemParser(options, target);
   for (const option of options) parser.take(option);
   return { plan: parser.plan() };
 }
@@ -60,7 +65,8 @@ type Mutable<T> = { -readonly [K in keyof T]?: T[K] };
 type Take = (where: string, value: string, name: string) => void;
 
 class SystemParser {
-  private readonly board: board.BoardChoice = { machine: 'virt', properties: {}, boot: {} };
+  private readonly target: Target;
+  private readonly board: board.BoardChoice;
   private readonly out: Mutable<SystemPlan> = {};
   private readonly streams = new Streams();
   private readonly drives: Drives;
@@ -70,13 +76,20 @@ class SystemParser {
   private readonly fwCfg: FwCfgPlan[] = [];
   private readonly accels: { name: string; where: string }[] = [];
   private readonly firmwarePaths: string[] = [];
+  private readonly optionRoms: string[] = [];
   private readonly notes: string[] = [];
   private readonly display = { nographic: false, none: false, nodefaults: false };
   private reboot = 'reset';
   private shutdown = 'poweroff';
 
-  constructor(options: readonly Option[]) {
-    this.drives = new Drives(options.some((option) => option.name === 'snapshot'));
+  constructor(options: readonly Option[], target: Target) {
+    this.target = target;
+    this.board = { machine: target.machine, properties: {}, boot: {} };
+    // Which drives and devices there are depends on the board, wherever it is named.
+    for (const { name, value, where } of options)
+      if (name === 'M' || name === 'machine') target.parseMachine(where, value, this.board);
+    const snapshot = options.some((option) => option.name === 'snapshot');
+    this.drives = new Drives(snapshot, target.interfaces(this.board.machine));
   }
 
   take({ name, value, where }: Option): void {
@@ -87,7 +100,7 @@ class SystemParser {
 
   /** What each option does, by name. */
   private readonly takers: Readonly<Record<string, Take>> = {
-    ...sameFor(['M', 'machine'], (where, value) => board.parseMachine(where, value, this.board)),
+    ...sameFor(['M', 'machine'], () => {}), // looked at before
     ...sameFor(['kernel', 'initrd', 'append', 'dtb'], (_, value, name) => {
       this.board.boot[name] = value;
     }),
@@ -96,11 +109,11 @@ class SystemParser {
     },
     L: (_, value) => this.firmwarePaths.push(value),
     cpu: (where, value) => {
-      this.out.cpu = board.parseCpu(where, value);
+      this.out.cpu = this.target.parseCpu(where, value);
     },
     accel: (where, value) => this.accels.push({ name: board.parseAccel(where, value), where }),
     smp: (where, value) => {
-      this.out.cpus = board.parseSmp(where, value);
+      this.out.cpus = board.parseSmp(where, value, this.board.machine, this.target.maxCpus);
     },
     m: (where, value) => {
       this.out.memory = board.parseMemory(where, value);
@@ -111,10 +124,22 @@ class SystemParser {
     icount: (where, value) => {
       this.out.icount = board.parseIcount(where, value);
     },
-    boot: (where, value) => this.bootOrder(where, value),
+    boot: (where, value) => {
+      this.out.boot = { ...this.out.boot, ...parseBoot(where, value) };
+    },
+    'option-rom': (where, value) => this.optionRoms.push(Params.parse(where, value, 'romfile').text('romfile') ?? ''),
+    ...sameFor(['no-acpi', 'no-hpet'], (_, __, name) => {
+      this.board.properties[name.slice(3)] = 'off';
+    }),
+    ...sameFor(['smbios', 'no-fd-bootchk', 'win2k-hack'], (where, _, name) => {
+      this.notes.push(`${where}: -${name} is accepted and changes nothing`);
+    }),
 
     drive: (where, value) => this.drives.drive(where, value),
     pflash: (where, value) => this.drives.pflash(where, value),
+    ...sameFor(['fda', 'fdb', 'hda', 'hdb', 'hdc', 'hdd', 'cdrom'], (where, value, name) =>
+      this.drives.image(where, name, value),
+    ),
     // Drives, objects and chardevs that a device names may stand behind it.
     device: (where, value, name) => this.devicesLater.push({ name, value, where }),
     object: (where, value) => this.object(where, value),
@@ -129,8 +154,11 @@ class SystemParser {
       this.streams.monitor(where, value, 'control', name === 'qmp-pretty'),
     ),
     mon: (where, value) => this.streams.mon(where, value),
-    parallel: (where, value) =>
-      only(where, value, /^(none|null)$/, 'this board has no parallel port', 'use -parallel none'),
+    parallel: (where, value) => {
+      if (this.target.x86) this.streams.parallel(where, value);
+      else only(where, value, /^(none|null)$/, 'this board has no parallel port', 'use -parallel none');
+    },
+    debugcon: (where, value) => this.streams.console(where, value),
     echr: (where, value) => this.escapeKey(where, value),
     nographic: () => {
       this.display.nographic = true;
@@ -139,7 +167,11 @@ class SystemParser {
       this.display.nodefaults = true;
     },
     display: (where, value) => this.displayType(where, value),
-    vga: (where, value) => only(where, value, /^none$/, 'there are no displays yet', 'use -vga none -nographic'),
+    vga: (where, value) => {
+      if (this.target.x86) only(where, value, /^(none|std)$/, 'there is no such graphics card', 'use -vga std or none');
+      else only(where, value, /^none$/, 'there are no displays yet', 'use -vga none -nographic');
+      this.out.vga = value;
+    },
     vnc: (where, value) =>
       only(
         where,
@@ -243,14 +275,6 @@ class SystemParser {
     params.finish();
   }
 
-  /** Which drive boots is for firmware that asks fw_cfg; ours boots the kernel it is given. */
-  private bootOrder(where: string, value: string): void {
-    const params = Params.parse(where, value, 'order');
-    params.ignore('order', 'once', 'menu', 'splash', 'splash-time', 'reboot-timeout', 'strict');
-    const [unknown] = params.rest();
-    if (unknown) throw new OptionError(where, `Parameter 'boot.${unknown[0]}' is unexpected`);
-  }
-
   private accelerator(): 'jit' | 'reference' {
     const wanted = this.accels.length > 0 ? this.accels.map((accel) => accel.name) : this.board.accel?.split(':');
     if (!wanted) return 'jit';
@@ -262,7 +286,9 @@ class SystemParser {
 
   private buildDevices(): DeviceConfig[] {
     const ids = new Set<string>();
-    const parsed = this.devicesLater.map(({ where, value }) => parseDevice(where, value, ids));
+    const { machine } = this.board;
+    const choice = { table: this.target.devices(machine), aliases: this.target.aliases(machine) };
+    const parsed = this.devicesLater.map(({ where, value }) => parseDevice(where, value, ids, choice));
     for (const [index, { driver, properties }] of parsed.entries()) {
       const { where } = this.devicesLater[index];
       const { chardev, rng, drive } = properties;
@@ -294,7 +320,7 @@ class SystemParser {
     if (this.out.rtc?.clock === 'vm' && !this.out.icount)
       this.notes.push('-rtc clock=vm: without -icount this is the host clock');
     return {
-      cpu: { model: 'rv64', features: {} },
+      cpu: this.target.cpu,
       cpus: 1,
       memory: 128 * 2 ** 20,
       escape: CTRL_A,
@@ -320,6 +346,11 @@ class SystemParser {
       dtb,
       chardevs: this.streams.chardevs,
       serials: this.streams.serials,
+      parallels: this.streams.parallels,
+      debugcon: this.streams.debugcon,
+      optionRoms: this.optionRoms,
+      defaults: !this.display.nodefaults,
+      graphic: !this.display.nographic,
       monitors: this.streams.monitors,
       drives: this.drives.list(),
       devices,

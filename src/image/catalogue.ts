@@ -137,8 +137,29 @@ const U_BOOT = {
   sha256: 'a3751b5d36a411457b2e7a2834cdce0e5d40493e6588a65d51c5603740a0c71c',
 };
 
-function firmwareFile(name: string, title: string, pinned: PackageRecord, file: RegExp): CatalogueFile {
-  const set = { ...FIRMWARE_SET, pattern: new RegExp(`^${pinned.name}$`) };
+const SEABIOS = {
+  name: 'seabios',
+  version: '1.16.2-1',
+  filename: 'pool/main/s/seabios/seabios_1.16.2-1_all.deb',
+  size: 162656,
+  sha256: '08e5b3f761379f17a6051731cafa03e97686049e2cc1b8bdccc5a910646e2d8e',
+};
+const OVMF = {
+  name: 'ovmf',
+  version: '2022.11-6+deb12u2',
+  filename: 'pool/main/e/edk2/ovmf_2022.11-6+deb12u2_all.deb',
+  size: 7683456,
+  sha256: 'e73d3d1a8799f7f6fc16b73501d913edcdd86237556fbff30693e747e6dc262e',
+};
+
+function firmwareFile(
+  name: string,
+  title: string,
+  pinned: PackageRecord,
+  file: RegExp,
+  suite = FIRMWARE_SET.suite,
+): CatalogueFile {
+  const set = { ...FIRMWARE_SET, suite, pattern: new RegExp(`^${pinned.name}$`) };
   return { name, title, limit: 8 * MiB, sources: [{ pinned, set, file }] };
 }
 
@@ -163,5 +184,31 @@ export const firmwareCatalogue: readonly CatalogueGuest[] = [
       firmwareFile('u-boot', 'U-Boot 2025.01-3', U_BOOT, /\/qemu-riscv64\/u-boot\.bin$/),
       firmwareFile('u-boot-s', 'U-Boot 2025.01-3 for S-mode', U_BOOT, /\/qemu-riscv64_smode\/u-boot\.bin$/),
     ],
+  },
+  {
+    arch: 'pc-firmware',
+    title: 'SeaBIOS of Debian 12',
+    files: ['bios-256k.bin', 'bios.bin', 'vgabios-stdvga.bin', 'vgabios.bin'].map((name) =>
+      firmwareFile(
+        name,
+        `SeaBIOS 1.16.2-1 ${name}`,
+        SEABIOS,
+        new RegExp(`/seabios/${name.replace('.', '\\.')}$`),
+        'bookworm',
+      ),
+    ),
+  },
+  {
+    arch: 'pc-uefi',
+    title: 'OVMF of Debian 12',
+    files: ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'].map((name) =>
+      firmwareFile(
+        name,
+        `OVMF 2022.11-6+deb12u2 ${name}`,
+        OVMF,
+        new RegExp(`/OVMF/${name.replace('.', '\\.')}$`),
+        'bookworm',
+      ),
+    ),
   },
 ];

@@ -13,8 +13,6 @@ import type { Segment } from './loader-elf.ts';
 import { isElf } from './loader-elf.ts';
 import { parseX86Elf } from './x86-elf.ts';
 
-const MULTIBOOT_MAGIC = 0x1bad_b002;
-const MULTIBOOT_SEARCH = 8192;
 const MULTIBOOT_EAX = 0x2bad_b002;
 const FLAG_ADDRESSES = 0x1_0000;
 const INFO_FLAGS = 0x1 | 0x4 | 0x8 | 0x40 | 0x200; // memory, command line, modules, memory map, loader's name
@@ -44,16 +42,6 @@ export interface ElfBoot {
   readonly segments: readonly Segment[];
   readonly entry: number;
   readonly eax: number;
-}
-
-/** Where a Multiboot header begins; undefined without one. */
-export function multibootHeader(kernel: Uint8Array): number | undefined {
-  const end = Math.min(kernel.length - 12, MULTIBOOT_SEARCH);
-  for (let at = 0; at <= end; at += 4) {
-    if (readU32(kernel, at) !== MULTIBOOT_MAGIC) continue;
-    if ((MULTIBOOT_MAGIC + readU32(kernel, at + 4) + readU32(kernel, at + 8)) % 2 ** 32 === 0) return at;
-  }
-  return undefined;
 }
 
 /** Throws ConfigError. */

@@ -8,8 +8,9 @@ import type { MachineConfig } from './config.ts';
 import { isElf, type Segment } from './loader-elf.ts';
 import { gunzip, isGzip } from './loader-gzip.ts';
 import { e820Table, type MemoryRange } from './pc-memory.ts';
-import { BOOT_INFO, BOOT_MAP, type ElfBoot, multibootHeader, prepareMultiboot, preparePvh } from './x86-boot-elf.ts';
+import { BOOT_INFO, BOOT_MAP, type ElfBoot, prepareMultiboot, preparePvh } from './x86-boot-elf.ts';
 import { isLinux, type LinuxImage, linuxEntry, prepareLinux, ramdiskField, zeroPage } from './x86-boot-linux.ts';
+import { multibootHeader } from './x86-multiboot.ts';
 import { buildOptionRom, buildResetRom, type RomTransfer } from './x86-boot-rom.ts';
 
 export interface FirmwareBoot {
