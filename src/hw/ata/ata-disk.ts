@@ -102,7 +102,6 @@ export class AtaDisk extends AtaDrive {
         this.start(PHASE.WORK);
         return;
       case COMMAND.IDENTIFY:
-        state.error = 0;
         this.offer(this.identify(), SECTOR);
         return;
       case COMMAND.SET_FEATURES:
@@ -177,9 +176,37 @@ export class AtaDisk extends AtaDrive {
       this.start(PHASE.WORK);
       return;
     }
-    state.writes = 0;
-    state.error = 0;
-    this.end(true);
+    this.worked();
+  }
+
+  protected override taken(): void {
+    this.advance();
+    this.end();
+  }
+
+  /** After a transfer the registers hold the sector behind it, and a count of 0. */
+  private advance(): void {
+    const { state } = this;
+    const extended = EXTENDED.has(state.command);
+    const range = TRANSFERS.has(state.command) || extended ? this.range(extended) : undefined;
+    if (!range) return;
+    const next = range.lba + range.sectors;
+    state.count = 0;
+    if (extended || state.device & DEVICE.LBA) {
+      this.setAddress(next, extended);
+      return;
+    }
+    const { heads, sectors } = this.translation;
+    const track = Math.floor(next / sectors);
+    const cylinder = Math.floor(track / heads);
+    this.setRegisters(0, (next % sectors) + 1, cylinder & 0xff, (cylinder >> 8) & 0xff);
+    state.device = (state.device & ~DEVICE.HEAD) | ((track % heads) & DEVICE.HEAD);
+  }
+
+  /** The geometry that addresses count in. */
+  private get translation(): { readonly heads: number; readonly sectors: number } {
+    const { heads, sectors } = this.state;
+    return { heads: heads || this.geometry.heads, sectors: sectors || this.geometry.sectors };
   }
 
   protected override mediumFailed(): void {
@@ -192,9 +219,8 @@ export class AtaDisk extends AtaDrive {
   }
 
   protected override worked(): void {
-    const { state } = this;
-    state.writes = 0;
-    state.error = 0;
+    this.advance();
+    this.state.writes = 0;
     this.end(true);
   }
 
@@ -234,7 +260,7 @@ export class AtaDisk extends AtaDrive {
 
   /** The first sector and their number, or undefined when they are not all on the disk. */
   private range(extended: boolean): { lba: number; sectors: number } | undefined {
-    const { device, count, lbaLow, lbaMid, lbaHigh, heads, sectors: perTrack } = this.state;
+    const { device, count, lbaLow, lbaMid, lbaHigh } = this.state;
     const low = (lbaLow & 0xff) | ((lbaMid & 0xff) << 8) | ((lbaHigh & 0xff) << 16);
     let lba: number;
     if (extended) {
@@ -242,8 +268,8 @@ export class AtaDisk extends AtaDrive {
       lba = high * 0x100_0000 + low;
     } else if (device & DEVICE.LBA) lba = low + (device & DEVICE.HEAD) * 0x100_0000;
     else {
-      const track = (low >> 8) * (heads || this.geometry.heads) + (device & DEVICE.HEAD);
-      lba = track * (perTrack || this.geometry.sectors) + (low & 0xff) - 1;
+      const { heads, sectors } = this.translation;
+      lba = ((low >> 8) * heads + (device & DEVICE.HEAD)) * sectors + (low & 0xff) - 1;
     }
     const sectors = extended ? count || 0x1_0000 : count & 0xff || 0x100;
     const fits = lba >= 0 && lba + sectors <= this.capacity;
@@ -255,7 +281,6 @@ export class AtaDisk extends AtaDrive {
     if (blockSectors === 0 || (writes && this.disk.readOnly)) this.abort();
     else if (!range) this.fail(ERROR.IDNF);
     else {
-      this.state.error = 0;
       this.pioMedium(writes, range.lba * SECTOR, range.sectors * SECTOR, blockSectors * SECTOR);
     }
   }
@@ -265,7 +290,6 @@ export class AtaDisk extends AtaDrive {
     if (writes && this.disk.readOnly) this.abort();
     else if (!range) this.fail(ERROR.IDNF);
     else {
-      this.state.error = 0;
       this.dmaMedium(writes, range.lba * SECTOR, range.sectors * SECTOR);
     }
   }
@@ -360,7 +384,6 @@ export class AtaDisk extends AtaDrive {
       this.abort();
       return;
     }
-    state.error = 0;
     switch (command) {
       case SMART.ENABLE:
       case SMART.DISABLE:
@@ -409,6 +432,17 @@ export class AtaDisk extends AtaDrive {
     return identifyDisk(this.state, this.capacity, this.geometry, this.options, this.host.queueDepth);
   }
 }
+
+/** Commands that move sectors, by 28-bit and by 48-bit address. */
+const TRANSFERS = new Set<number>([
+  ...[COMMAND.READ_SECTORS, COMMAND.READ_SECTORS_NO_RETRY, COMMAND.READ_MULTIPLE, COMMAND.READ_DMA],
+  ...[COMMAND.READ_DMA_NO_RETRY, COMMAND.WRITE_SECTORS, COMMAND.WRITE_SECTORS_NO_RETRY, COMMAND.WRITE_VERIFY],
+  ...[COMMAND.WRITE_MULTIPLE, COMMAND.WRITE_DMA, COMMAND.WRITE_DMA_NO_RETRY],
+]);
+const EXTENDED = new Set<number>([
+  ...[COMMAND.READ_SECTORS_EXT, COMMAND.READ_MULTIPLE_EXT, COMMAND.READ_DMA_EXT],
+  ...[COMMAND.WRITE_SECTORS_EXT, COMMAND.WRITE_MULTIPLE_EXT, COMMAND.WRITE_DMA_EXT],
+]);
 
 /** The highest mode of each kind that SET FEATURES may choose: PIO default, PIO, single-word, multi-word, Ultra DMA. */
 const TRANSFER_MODES: Readonly<Record<number, number>> = { 0: 1, 1: 4, 2: 2, 4: 2, 8: 5 };

@@ -183,6 +183,7 @@ export abstract class AtaDrive implements Device {
     this.state.command = command;
     this.state.phase = PHASE.IDLE;
     this.state.writes = 0;
+    this.state.error = 0;
     this.setInterrupt(false);
     this.begin(command);
   }

@@ -104,7 +104,6 @@ export class AtapiCdrom extends AtaDrive implements PacketDrive {
         this.expect(PACKET_LENGTH, false);
         return;
       case COMMAND.IDENTIFY_PACKET:
-        state.error = 0;
         this.offer(this.identify(), SECTOR);
         return;
       case COMMAND.IDENTIFY:
@@ -123,7 +122,6 @@ export class AtapiCdrom extends AtaDrive implements PacketDrive {
         return;
       case COMMAND.SET_FEATURES:
         if ((state.features & 0xff) === 3) state.mode = state.count & 0xff;
-        state.error = 0;
         this.end(true);
         return;
       case COMMAND.STANDBY_IMMEDIATE:
@@ -131,12 +129,10 @@ export class AtapiCdrom extends AtaDrive implements PacketDrive {
       case COMMAND.STANDBY:
       case COMMAND.IDLE:
       case COMMAND.SLEEP:
-        state.error = 0;
         this.end(true);
         return;
       case COMMAND.CHECK_POWER_MODE:
         state.count = 0xff;
-        state.error = 0;
         this.end(true);
         return;
       default:
@@ -148,7 +144,7 @@ export class AtapiCdrom extends AtaDrive implements PacketDrive {
   protected override signature(): void {
     const { state } = this;
     this.setRegisters(1, 1, 0x14, 0xeb);
-    state.device = state.device & DEVICE.DEV;
+    state.device = DEVICE.OBSOLETE | (state.device & DEVICE.DEV);
     state.status = 0; // not ready until a command comes
   }
 

@@ -93,10 +93,10 @@ export function modeSense(medium: Medium, page: number): Uint8Array | undefined 
     1: [1, 6, 0, 5, 0, 0, 0, 0], // error recovery: five retries
     14: [0x0e, 14, 4, 0, 0, 0, 0, 0, 1, 255, 2, 255, 0, 0, 0, 0], // audio control
     42: [
-      ...[0x2a, 0x12, 0x3b, 0, 0x71, 0x60], // reads CD-R/RW and DVD; multi-session, mode 2; audio as data
+      ...[0x2a, 0x14, 0x3b, 0, 0x71, 0x60], // reads CD-R/RW and DVD; multi-session, mode 2; audio as data
       0x29 | (medium.locked ? 2 : 0), // a tray, eject, lock
-      ...[0, 0x02, 0xc2, 0, 2, 0x02, 0x00, 0x02, 0xc2, 0, 0], // 706 kB/s, 512 KiB of buffer
-      ...[0, 0],
+      ...[0, 0x02, 0xc0, 0, 2, 0x02, 0x00, 0x02, 0xc0], // 704 kB/s, 512 KiB of buffer
+      ...[0, 0, 0, 0, 0, 0],
     ],
   };
   const chosen = page === 0x3f ? [...pages[1], ...pages[0x0e], ...pages[0x2a]] : pages[page];

@@ -40,7 +40,7 @@ export const SENSE = {
 
 export function senseData(sense: number): Uint8Array {
   const data = new Uint8Array(18);
-  data[0] = 0x70;
+  data[0] = 0xf0; // current error, valid
   data[2] = sense >> 8;
   data[7] = 10;
   data[12] = sense & 0xff;
