@@ -11,7 +11,8 @@
 import { writeU32 } from '../../bits/endian.ts';
 import { COMMAND, STATUS } from '../../hw/ata/ata.ts';
 import { AtaDisk } from '../../hw/ata/ata-disk.ts';
-import { type AtaDrive, type AtaHost, PHASE } from '../../hw/ata/ata-drive.ts';
+import type { AtaDrive, AtaHost } from '../../hw/ata/ata-drive.ts';
+import { PHASE } from '../../hw/ata/ata-state.ts';
 import { bank } from '../../hw/bank.ts';
 import type { Device, DeviceLog, Dma, Mmio } from '../../hw/device.ts';
 import { gather, lengthOf, scatter } from '../../hw/virtqueue.ts';

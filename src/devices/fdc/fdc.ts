@@ -13,46 +13,16 @@
  */
 import type { Device, DeviceLog, IrqLine, Mmio } from '../../hw/device.ts';
 import type { IsaDmaChannel } from '../../hw/isa-dma.ts';
-import { array, create, f64, initially, json, layout, u1, u8 } from '../../state/layout.ts';
+import { create } from '../../state/layout.ts';
 import { commandOf, MT, OP, ST0, ST1, ST2, ST3 } from './commands.ts';
-import { type FloppyDrive, type Format, RATE } from './floppy-drive.ts';
+import { BUSY, DOR, PHASE, STATE } from './fdc-state.ts';
+import { type FloppyDrive, SECTOR } from './floppy-drive.ts';
+import { formatTrack, idBehind, SIZE_CODE } from './track.ts';
 
-const SECTOR = 512;
-const SIZE_CODE = 2; // N: 128 << 2 bytes
-const DOR = { RUNS: 4, DMA: 8 };
 const MSR = { READY: 0x80, TO_HOST: 0x40, NO_DMA: 0x20, BUSY: 0x10 };
 const DSR_RESET = 0x80;
 const DISK_CHANGED = 0x80;
 const IMPLIED_SEEK = 0x40;
-
-const PHASE = { COMMAND: 0, IN: 1, OUT: 2, RESULT: 3, DISK: 4 } as const;
-
-const STATE = layout('fdc', 1, {
-  dor: initially(u8, DOR.RUNS | DOR.DMA),
-  tdr: u8,
-  rate: initially(u8, RATE.K250),
-  phase: u8,
-  interrupt: u1,
-  command: json<number[]>(() => []), // the bytes so far
-  results: json<number[]>(() => []), // the bytes still to be read
-  senses: json<number[]>(() => []), // ST0 of interrupts that SENSE INTERRUPT has not taken
-  tracks: array(u8, 2), // where the heads are
-  changed: initially(u8, 3), // a bit a drive: the disk change line
-  specify: array(u8, 2),
-  noDma: u1,
-  configure: initially(u8, 0x60),
-  precompensation: u8,
-  perpendicular: u8,
-  lock: u1,
-  lastSector: initially(u8, 18),
-  // The transfer of the command that runs: bytes of the image from `offset` on.
-  busy: u8,
-  buffer: json<Uint8Array>(() => new Uint8Array(0)),
-  position: f64,
-  offset: f64,
-  uncut: u1, // all data moved and nobody gave TC: the cylinder ended
-});
-const BUSY = { NOTHING: 0, READING: 1, WRITING: 2, VERIFYING: 3, FORMATTING: 4 } as const;
 
 export interface FdcWiring {
   readonly log: DeviceLog;
@@ -454,20 +424,8 @@ export class Fdc implements Device<typeof STATE> {
     const { state } = this;
     const endOfCylinder = state.uncut === 1;
     const sectors = Math.ceil(state.position / SECTOR);
-    const ids = state.busy === BUSY.FORMATTING ? state.command.slice(2, 6) : this.after(sectors);
+    const ids = state.busy === BUSY.FORMATTING ? state.command.slice(2, 6) : idBehind(state.command, sectors);
     this.finish(endOfCylinder ? ST0.ABNORMAL : 0, endOfCylinder ? ST1.END : 0, 0, ids);
-  }
-
-  /** The cylinder, head and sector behind the last one that was transferred. */
-  private after(sectors: number): number[] {
-    const [first, , track, head, start, code, end] = this.state.command;
-    const begin = (first & 0x1f) === OP.READ_TRACK ? 1 : start;
-    const next = begin + sectors;
-    if (next <= end) return [track, head, next, code];
-    if (!(first & MT)) return [track + 1, head, 1, code];
-    if (head) return [track + 1, 0, 1, code];
-    const other = next - end;
-    return other <= end ? [track, 1, other, code] : [track + 1, 0, 1, code];
   }
 
   /** The result phase of a command that looked at the medium. */
@@ -506,24 +464,13 @@ export class Fdc implements Device<typeof STATE> {
     const drive = this.drives[state.command[1] & 3];
     const medium = drive?.inserted;
     if (!drive || !medium) throw new Error('the medium is gone');
-    if (state.busy === BUSY.FORMATTING) return this.formatTrack(drive.format, medium.write.bind(medium));
+    if (state.busy === BUSY.FORMATTING) {
+      const track = state.tracks[state.command[1] & 1];
+      return formatTrack(medium, drive.format, track, state.command, state.buffer.slice());
+    }
     const fits = state.offset + state.buffer.length <= medium.size;
     if (!fits) throw new Error('the medium is smaller now');
     if (state.busy === BUSY.WRITING) await medium.write(state.offset, state.buffer);
     else await medium.read(state.offset, state.buffer);
-  }
-
-  /** FORMAT TRACK: each sector that the host names (C, H, R, N) is filled. */
-  private async formatTrack(format: Format, write: (offset: number, from: Uint8Array) => Promise<void>): Promise<void> {
-    const { buffer, command, tracks } = this.state;
-    const track = tracks[command[1] & 1];
-    const head = (command[1] >> 2) & 1;
-    const fill = new Uint8Array(SECTOR).fill(command[5]);
-    const ids = buffer.slice();
-    for (let at = 0; at + 4 <= ids.length; at += 4) {
-      const sector = ids[at + 2];
-      if (track >= format.tracks || head >= format.heads || sector < 1 || sector > format.sectors) continue;
-      await write(((track * format.heads + head) * format.sectors + sector - 1) * SECTOR, fill);
-    }
   }
 }

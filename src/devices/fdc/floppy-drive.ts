@@ -14,7 +14,7 @@ export interface Format {
 /** As QEMU's -global isa-fdc.fdtypeA names them. */
 export type FloppyType = '120' | '144' | '288';
 
-const SECTOR = 512;
+export const SECTOR = 512;
 
 /** By number of sectors; of drives whose rate differs by type, that of a 3.5" drive. */
 const FORMATS: readonly Format[] = [

@@ -10,7 +10,8 @@
  */
 import { readU32 } from '../../bits/endian.ts';
 import { COMMAND, DEVICE, STATUS } from '../../hw/ata/ata.ts';
-import { type AtaDrive, type AtaHost, PHASE } from '../../hw/ata/ata-drive.ts';
+import type { AtaDrive, AtaHost } from '../../hw/ata/ata-drive.ts';
+import { PHASE } from '../../hw/ata/ata-state.ts';
 import type { AccessSize, Device, DeviceLog, Dma, IrqLine, Mmio } from '../../hw/device.ts';
 import type { Segment } from '../../hw/virtqueue.ts';
 import { create, layout, u1, u8, u32 } from '../../state/layout.ts';

@@ -5,12 +5,14 @@
  * Departures: no security, no host protected area (SET MAX), no TRIM; power
  * modes are taken and change nothing.
  */
-import { initially, type StateOf, u1, u8, u16 } from '../../state/layout.ts';
+import { create, initially, type StateOf, u1, u8, u16 } from '../../state/layout.ts';
 import type { DeviceLog, Dma } from '../device.ts';
 import type { Disk } from '../disk.ts';
 import { gather, type Segment, scatter } from '../virtqueue.ts';
+import { type AddressSpace, addressBehind, EXTENDED, type Range, rangeOf, setAddress, TRANSFERS } from './address.ts';
 import { COMMAND, DEVICE, defaultGeometry, ERROR, type Geometry, READY, SECTOR } from './ata.ts';
-import { AtaDrive, ataLayout, CHUNK, create, PHASE } from './ata-drive.ts';
+import { AtaDrive, CHUNK } from './ata-drive.ts';
+import { ataLayout, PHASE } from './ata-state.ts';
 import { type AtaDiskOptions, identifyDisk, LBA28_LIMIT, MAX_MULTIPLE } from './identify.ts';
 import { SMART, smartData, smartLog, smartThresholds } from './smart.ts';
 
@@ -116,11 +118,11 @@ export class AtaDisk extends AtaDrive {
         this.complete();
         return;
       case COMMAND.READ_NATIVE_MAX:
-        this.setAddress(Math.min(this.capacity, LBA28_LIMIT + 1) - 1, false);
+        setAddress(state, Math.min(this.capacity, LBA28_LIMIT + 1) - 1, false);
         this.complete();
         return;
       case COMMAND.READ_NATIVE_MAX_EXT:
-        this.setAddress(this.capacity - 1, true);
+        setAddress(state, this.capacity - 1, true);
         this.complete();
         return;
       case COMMAND.SMART:
@@ -184,29 +186,9 @@ export class AtaDisk extends AtaDrive {
     this.end();
   }
 
-  /** After a transfer the registers hold the sector behind it, and a count of 0. */
   private advance(): void {
-    const { state } = this;
-    const extended = EXTENDED.has(state.command);
-    const range = TRANSFERS.has(state.command) || extended ? this.range(extended) : undefined;
-    if (!range) return;
-    const next = range.lba + range.sectors;
-    state.count = 0;
-    if (extended || state.device & DEVICE.LBA) {
-      this.setAddress(next, extended);
-      return;
-    }
-    const { heads, sectors } = this.translation;
-    const track = Math.floor(next / sectors);
-    const cylinder = Math.floor(track / heads);
-    this.setRegisters(0, (next % sectors) + 1, cylinder & 0xff, (cylinder >> 8) & 0xff);
-    state.device = (state.device & ~DEVICE.HEAD) | ((track % heads) & DEVICE.HEAD);
-  }
-
-  /** The geometry that addresses count in. */
-  private get translation(): { readonly heads: number; readonly sectors: number } {
-    const { heads, sectors } = this.state;
-    return { heads: heads || this.geometry.heads, sectors: sectors || this.geometry.sectors };
+    const extended = EXTENDED.has(this.state.command);
+    if (TRANSFERS.has(this.state.command) || extended) addressBehind(this.state, this.space, extended);
   }
 
   protected override mediumFailed(): void {
@@ -258,22 +240,15 @@ export class AtaDisk extends AtaDrive {
     }
   }
 
-  /** The first sector and their number, or undefined when they are not all on the disk. */
-  private range(extended: boolean): { lba: number; sectors: number } | undefined {
-    const { device, count, lbaLow, lbaMid, lbaHigh } = this.state;
-    const low = (lbaLow & 0xff) | ((lbaMid & 0xff) << 8) | ((lbaHigh & 0xff) << 16);
-    let lba: number;
-    if (extended) {
-      const high = (lbaLow >> 8) | (lbaMid & 0xff00) | ((lbaHigh >> 8) << 16);
-      lba = high * 0x100_0000 + low;
-    } else if (device & DEVICE.LBA) lba = low + (device & DEVICE.HEAD) * 0x100_0000;
-    else {
-      const { heads, sectors } = this.translation;
-      lba = ((low >> 8) * heads + (device & DEVICE.HEAD)) * sectors + (low & 0xff) - 1;
-    }
-    const sectors = extended ? count || 0x1_0000 : count & 0xff || 0x100;
-    const fits = lba >= 0 && lba + sectors <= this.capacity;
-    return fits ? { lba, sectors } : undefined;
+  private range(extended: boolean): Range | undefined {
+    return rangeOf(this.state, this.space, extended);
+  }
+
+  /** The geometry that addresses count in, and the capacity. */
+  private get space(): AddressSpace {
+    const { heads, sectors } = this.state;
+    const { geometry, capacity } = this;
+    return { heads: heads || geometry.heads, sectors: sectors || geometry.sectors, capacity };
   }
 
   private pio(writes: boolean, extended: boolean, blockSectors: number): void {
@@ -310,16 +285,6 @@ export class AtaDisk extends AtaDrive {
     const piece = new Uint8Array(Math.min(CHUNK, left));
     for (let done = 0; done < left && life === this.life; done += CHUNK)
       await this.disk.read(offset + done, piece.subarray(0, Math.min(CHUNK, left - done)));
-  }
-
-  private setAddress(lba: number, extended: boolean): void {
-    const { state } = this;
-    const at = Math.max(0, lba);
-    const byte = (n: number) => Math.floor(at / 2 ** (8 * n)) & 0xff;
-    state.lbaLow = byte(0) | (extended ? byte(3) << 8 : 0);
-    state.lbaMid = byte(1) | (extended ? byte(4) << 8 : 0);
-    state.lbaHigh = byte(2) | (extended ? byte(5) << 8 : 0);
-    if (!extended) state.device = (state.device & ~DEVICE.HEAD) | (byte(3) & DEVICE.HEAD);
   }
 
   private setMultiple(sectors: number): void {
@@ -432,17 +397,6 @@ export class AtaDisk extends AtaDrive {
     return identifyDisk(this.state, this.capacity, this.geometry, this.options, this.host.queueDepth);
   }
 }
-
-/** Commands that move sectors, by 28-bit and by 48-bit address. */
-const TRANSFERS = new Set<number>([
-  ...[COMMAND.READ_SECTORS, COMMAND.READ_SECTORS_NO_RETRY, COMMAND.READ_MULTIPLE, COMMAND.READ_DMA],
-  ...[COMMAND.READ_DMA_NO_RETRY, COMMAND.WRITE_SECTORS, COMMAND.WRITE_SECTORS_NO_RETRY, COMMAND.WRITE_VERIFY],
-  ...[COMMAND.WRITE_MULTIPLE, COMMAND.WRITE_DMA, COMMAND.WRITE_DMA_NO_RETRY],
-]);
-const EXTENDED = new Set<number>([
-  ...[COMMAND.READ_SECTORS_EXT, COMMAND.READ_MULTIPLE_EXT, COMMAND.READ_DMA_EXT],
-  ...[COMMAND.WRITE_SECTORS_EXT, COMMAND.WRITE_MULTIPLE_EXT, COMMAND.WRITE_DMA_EXT],
-]);
 
 /** The highest mode of each kind that SET FEATURES may choose: PIO default, PIO, single-word, multi-word, Ultra DMA. */
 const TRANSFER_MODES: Readonly<Record<number, number>> = { 0: 1, 1: 4, 2: 2, 4: 2, 8: 5 };

@@ -12,54 +12,14 @@
  * Invariant: the disk works only in phases LOAD, STORE, WORK and TRANSFER, and
  * what it works on follows from the state: `resumed` starts it over.
  */
-import { create, f64, json, type Layout, layout, reset, type StateOf, u1, u8, u16 } from '../../state/layout.ts';
+import { reset, type StateOf } from '../../state/layout.ts';
 import type { Device, DeviceLog, Dma } from '../device.ts';
 import { gather, lengthOf, type Segment, scatter } from '../virtqueue.ts';
 import { DEVICE, ERROR, READY, STATUS } from './ata.ts';
+import { type AtaLayout, PHASE } from './ata-state.ts';
 
 /** Data is moved in pieces of at most this many bytes. */
 export const CHUNK = 0x2_0000;
-
-export const PHASE = {
-  IDLE: 0,
-  /** The disk fills `buffer` for PIO. */
-  LOAD: 1,
-  /** The host takes [position, blockEnd) of `buffer`. */
-  DATA_IN: 2,
-  /** The host fills [position, blockEnd) of `buffer`. */
-  DATA_OUT: 3,
-  /** The disk takes `buffer`. */
-  STORE: 4,
-  /** The drive waits for the host to begin its DMA. */
-  DMA: 5,
-  /** DMA runs. */
-  TRANSFER: 6,
-  /** Work without data: flush, verify. */
-  WORK: 7,
-} as const;
-
-export const ATA_FIELDS = {
-  error: u8,
-  // Registers of 16 bits are FIFOs of two bytes: the last written one in the low half, the one before in the high half.
-  features: u16,
-  count: u16,
-  lbaLow: u16,
-  lbaMid: u16,
-  lbaHigh: u16,
-  device: u8,
-  status: u8,
-  command: u8,
-  interrupt: u1, // INTRQ, before nIEN
-  phase: u8,
-  writes: u1, // the command moves data to the drive
-  offset: f64, // of the next byte on the disk; what was stored or loaded already lies below
-  left: f64, // bytes of the medium that are still to be loaded, stored or transferred
-  buffer: json<Uint8Array>(() => new Uint8Array(0)),
-  position: f64,
-  blockEnd: f64,
-  block: f64, // bytes of a DRQ block
-};
-type AtaLayout = Layout<typeof ATA_FIELDS>;
 
 /** The host adapter of a drive. */
 export interface AtaHost {
@@ -457,9 +417,3 @@ export abstract class AtaDrive implements Device {
 }
 
 const FIFOS = ['features', 'count', 'lbaLow', 'lbaMid', 'lbaHigh'] as const;
-
-/** The layout of a drive: the common fields and its own. */
-export function ataLayout<F extends Layout['fields']>(name: string, own: F) {
-  return layout(name, 1, { ...ATA_FIELDS, ...own });
-}
-export { create };

@@ -6,11 +6,12 @@
  * check bytes; no audio. As QEMU, a change of media is told first as "no
  * medium", then as unit attention, so that guests see both.
  */
-import { initially, type StateOf, u1, u8, u16 } from '../../state/layout.ts';
+import { create, initially, type StateOf, u1, u8, u16 } from '../../state/layout.ts';
 import type { DeviceLog } from '../device.ts';
 import type { Disk } from '../disk.ts';
 import { COMMAND, DEVICE, READY, REASON, SECTOR, STATUS } from './ata.ts';
-import { AtaDrive, ataLayout, create, PHASE } from './ata-drive.ts';
+import { AtaDrive } from './ata-drive.ts';
+import { ataLayout, PHASE } from './ata-state.ts';
 import { type DriveNames, identifyCdrom } from './identify.ts';
 import { CD_SECTOR, type Medium, RAW_SECTOR, rawFrame } from './mmc.ts';
 import { PACKET, SENSE } from './packet.ts';
