@@ -80,6 +80,8 @@ export interface Accelerator {
 export interface StateVcpu extends Vcpu {
   /** Other accelerators may run from it too. */
   readonly state: CpuState;
+  /** The state was written from outside: recomputes what follows from it. */
+  refresh(): void;
 }
 
 /** An accelerator that runs from a space. */

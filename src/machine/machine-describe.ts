@@ -2,11 +2,11 @@
 import type { Accelerator } from '../accel/accelerator.ts';
 import type { MachineApi } from './api.ts';
 import type { MachineConfig } from './config.ts';
-import { VIRT_MAP, type VirtBoard } from './riscv-virt.ts';
+import type { MachineBoard } from './board.ts';
 
 export type DescribeTopic = Parameters<MachineApi['describe']>[0];
 
-export function describe(topic: DescribeTopic, config: MachineConfig, board: VirtBoard, accel: Accelerator): string {
+export function describe(topic: DescribeTopic, config: MachineConfig, board: MachineBoard, accel: Accelerator): string {
   switch (topic) {
     case 'qtree':
       return [
@@ -15,7 +15,7 @@ export function describe(topic: DescribeTopic, config: MachineConfig, board: Vir
       ].join('\n');
     case 'mtree': {
       const areas = board.bus.list().map(({ name, base, size }) => ({ name, base, size, kind: 'i/o' }));
-      areas.push({ name: 'riscv_virt_board.ram', base: VIRT_MAP.dram.base, size: accel.ram.length, kind: 'ram' });
+      for (const { name, base, size } of board.ramAreas) areas.push({ name, base, size, kind: 'ram' });
       const lines = areas.map(
         ({ name, base, size, kind }) => `  ${hex(base)}-${hex(base + size - 1)} (prio 0, ${kind}): ${name}`,
       );

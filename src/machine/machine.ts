@@ -1,5 +1,5 @@
 /**
- * A machine: harts, board and clock put together, and its life from the first
+ * A machine: processors, board and clock put together, and its life from the first
  * instruction to power-off.
  *
  * Invariant: everything that changes the machine as a whole (reset, pause,
@@ -12,7 +12,6 @@ import type { MachineConfig } from './config.ts';
 import { type DescribeTopic, describe } from './machine-describe.ts';
 import type { MachineHost } from './machine-host.ts';
 import { assemble, type MachineParts, view } from './machine-parts.ts';
-import { startHart } from './sbi.ts';
 
 /** What has been asked of a machine while a vCPU was running. */
 type Request = { readonly kind: 'reset' } | { readonly kind: 'poweroff'; readonly code: number };
@@ -31,6 +30,7 @@ export class Machine implements MachineApi {
   private readonly loop: MachineParts['loop'];
   private readonly board: MachineParts['board'];
   private readonly log: DeviceLog;
+  private readonly resetCpus: () => void;
   private readonly listeners = new Map<keyof MachineEvents, Set<(value: never) => void>>();
   private current: RunState = 'prelaunch';
   /** The run loop's life, while it lives. */
@@ -47,7 +47,9 @@ export class Machine implements MachineApi {
     return new Machine(config, await assemble(config, host));
   }
 
-  private constructor(config: MachineConfig, { accel, hooks, clock, loop, board, log, outcome }: MachineParts) {
+  private constructor(config: MachineConfig, parts: MachineParts) {
+    const { accel, hooks, clock, loop, board, log, outcome } = parts;
+    this.resetCpus = parts.resetCpus;
     this.name = config.machine;
     this.config = config;
     this.accel = accel;
@@ -105,8 +107,8 @@ export class Machine implements MachineApi {
   }
 
   powerdown(): void {
-    // As in QEMU, the board has no power button.
-    this.log.unimplemented(this.name, 'there is no power button');
+    if (this.board.powerButton) this.board.powerButton();
+    else this.log.unimplemented(this.name, 'there is no power button');
   }
 
   stop(cause: ShutdownCause = 'host-qmp-quit'): Promise<void> {
@@ -206,16 +208,7 @@ export class Machine implements MachineApi {
 
   private resetAll(): void {
     this.board.resetAll();
-    const { boot } = this.board;
-    for (const vcpu of this.accel.vcpus) {
-      const { state } = vcpu;
-      vcpu.reset();
-      if (boot.mode === 'machine') state.set64('pc', BigInt(boot.pc));
-      else {
-        startHart(state, BigInt(boot.pc), BigInt(boot.fdt));
-        state.stopped = state.index !== 0;
-      }
-    }
+    this.resetCpus();
     this.loop.attendAll();
   }
 

@@ -19,6 +19,7 @@ import { SifiveTest } from '../devices/sifive-test/sifive-test.ts';
 import { VirtioMmio } from '../devices/virtio-mmio/virtio-mmio.ts';
 import { Bus } from '../hw/bus.ts';
 import type { Device, IrqLine, Wiring } from '../hw/device.ts';
+import type { MachineBoard } from './board.ts';
 import type { MachineConfig } from './config.ts';
 import { type Chosen, patchFdt, setChosen, writeFdt } from './fdt.ts';
 import { recognise, type Segment } from './loader.ts';
@@ -62,10 +63,7 @@ export type VirtBoot =
   /** The built-in SBI: hart 0 starts in S-mode at `pc` with a0 = 0 and a1 = `fdt`; the others are stopped. */
   | { readonly mode: 'supervisor'; readonly pc: number; readonly fdt: number };
 
-export interface VirtBoard {
-  readonly bus: Bus;
-  /** Every device that has state, each with a name of its own. */
-  readonly devices: readonly Device[];
+export interface VirtBoard extends MachineBoard {
   readonly clint: Clint;
   readonly plic: Plic;
   readonly serial: Ns16550a;
@@ -76,14 +74,6 @@ export interface VirtBoard {
   readonly fdtAddress: number;
   readonly memoryMap: Readonly<Record<string, Area>>;
   readonly boot: VirtBoot;
-  /** Resets every device and puts firmware, kernel, ramdisk and device tree back into RAM. */
-  resetAll(): void;
-  /** The guest powered off; `code` is 0 or what it failed with. To be set by the caller. */
-  onPoweroff: (code: number) => void;
-  /** The guest asked for a reset. To be set by the caller, who calls `resetAll` between two instructions. */
-  onReset: () => void;
-  /** Resolves when everything that devices have given to disks is there. */
-  flushed(): Promise<void>;
 }
 
 /** Builds the board; call `resetAll` before the first instruction. Throws ConfigError. */
@@ -159,6 +149,7 @@ export async function buildVirt(config: MachineConfig, cpu: VirtCpu, parts: Virt
   const board: VirtBoard = {
     bus,
     devices,
+    ramAreas: [{ name: 'riscv_virt_board.ram', base: VIRT_MAP.dram.base, size: config.memory }],
     clint,
     plic,
     serial,

@@ -33,6 +33,8 @@ export interface RunLoopParts {
   ownDeadline(vcpu: number): number;
   /** Whether an interrupt ends the vCPU's wait: its timer may have acted after it began. */
   isWoken(vcpu: number): boolean;
+  /** The vCPU has stopped: it waits to be started, or has shut down. */
+  onStopped?(vcpu: number): void;
 }
 
 export class RunLoop {
@@ -56,6 +58,11 @@ export class RunLoop {
   /** Whether a vCPU is running: this is a call from within its `run`. */
   get busy(): boolean {
     return this.current >= 0;
+  }
+
+  /** The vCPU that is running, or -1. */
+  get running(): number {
+    return this.current;
   }
 
   /** A vCPU has something to look at: an interrupt, a start, new registers. */
@@ -142,8 +149,10 @@ export class RunLoop {
     } finally {
       this.current = -1;
     }
-    if (exit.kind === 'stopped') this.wakeAt[n] = Infinity;
-    else if (exit.kind === 'halt') {
+    if (exit.kind === 'stopped') {
+      this.wakeAt[n] = Infinity;
+      this.parts.onStopped?.(n);
+    } else if (exit.kind === 'halt') {
       const own = this.parts.ownDeadline(n);
       this.wakeAt[n] = this.parts.isWoken(n) ? 0 : own;
     }

@@ -64,6 +64,9 @@ export class JitVcpu implements StateVcpu {
     this.state.reset();
     this.jit.refresh(this);
   }
+  refresh(): void {
+    this.jit.refresh(this);
+  }
   kick(): void {
     this.state.attention = true;
   }

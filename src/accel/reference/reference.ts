@@ -73,6 +73,9 @@ export class ReferenceVcpu implements StateVcpu, World {
     this.state.reset();
     this.evaluator.call(this.functions.refresh, []);
   }
+  refresh(): void {
+    this.evaluator.call(this.functions.refresh, []);
+  }
   kick(): void {
     this.kicked = true;
   }

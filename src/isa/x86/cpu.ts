@@ -8,7 +8,8 @@
 import { Evaluator, type World } from '../../ir/evaluate.ts';
 import type { IsaCpu, StateAccess } from '../isa.ts';
 import { ccOp, flagsImage } from './flags.ts';
-import { Attr, Eflags, Seg, SEG_NAMES } from './state.ts';
+import { create } from '../../state/layout.ts';
+import { Attr, Eflags, Seg, SEG_NAMES, X86_CPU } from './state.ts';
 
 const GPR_NAMES = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
 const WIDE = ['cr0', 'cr2', 'cr3', 'cr4', 'efer', 'dr6', 'dr7', 'star', 'lstar', 'cstar', 'fmask', 'xcr0'] as const;
@@ -66,13 +67,16 @@ const KEPT_BY_INIT =
   /^(xmm|ymmh|fpr|fcw|fsw|ftop|ftag|fop|fip|fdp|fcs|fds|mxcsr|mtrr|pat|tsc|miscEnable|smbase|instret|physicalBits|a20|lines|attention|xcr0)/;
 
 /** INIT: power-on but for what is kept; the processor then waits for a start-up message, or goes on at the reset vector. */
-export function init(
-  state: StateAccess,
-  fields: readonly string[],
-  initial: (field: string) => void,
-  waits: boolean,
-): void {
-  for (const field of fields) if (!KEPT_BY_INIT.test(field)) initial(field);
+export function init(state: StateAccess, waits: boolean): void {
+  const initial = create(X86_CPU) as Record<string, unknown>;
+  for (const [name, field] of Object.entries(X86_CPU.fields)) {
+    if (KEPT_BY_INIT.test(name) || field.kind === 'bytes') continue;
+    const values = field.kind === 'array' ? (initial[name] as unknown[]) : [initial[name]];
+    values.forEach((value, n) => {
+      if (typeof value === 'bigint') state.set64(name, value, n);
+      else state.set32(name, value as number, n);
+    });
+  }
   x86Cpu.reset(state, 0);
   state.set32('stopped', waits ? 1 : 0);
 }

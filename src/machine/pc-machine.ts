@@ -1,0 +1,177 @@
+/** Puts the parts of an x86 machine together and wires them. */
+import type { Board, SpaceAccelerator } from '../accel/accelerator.ts';
+import { createAccelerator } from '../accel/create.ts';
+import { loadIsa } from '../accel/isas.ts';
+import type { ApicCpu } from '../devices/apic/local-apic.ts';
+import { init, startUp } from '../isa/x86/cpu.ts';
+import { Eflags, Line } from '../isa/x86/state.ts';
+import type { MachineConfig } from './config.ts';
+import { KvmClock } from './kvm-clock.ts';
+import { type MachineClock, RealClock, VirtualClock } from './machine-clock.ts';
+import type { MachineHost } from './machine-host.ts';
+import { deviceLog } from './machine-log.ts';
+import { dmaOf, type MachineParts } from './machine-parts.ts';
+import { buildMicrovm, microvmMemory } from './microvm.ts';
+import { buildPc, pcMemory, type PcBoard } from './pc.ts';
+import { pcAreas } from './pc-firmware.ts';
+import { FOUR_GIB } from './pc-memory.ts';
+import { PC_NAMES } from './pc-names.ts';
+import type { GuestMemory } from './pc-parts.ts';
+import { RunLoop } from './run-loop.ts';
+import { cpuidOptions, TSC_HZ, x86CpuModel } from './x86-cpu.ts';
+import { processorSignature, X86HostCalls } from './x86-host-calls.ts';
+
+/** Interrupt inputs of a vCPU: the bits of `Line` by number. */
+const INPUT = { intr: 0, nmi: 1, smi: 2 } as const;
+
+/** Throws ConfigError. */
+export async function assemblePc(config: MachineConfig, host: MachineHost): Promise<MachineParts> {
+  const log = deviceLog(config.log);
+  const { kind } = PC_NAMES[config.machine];
+  const cpu = x86CpuModel(config.cpu);
+  if (cpu.missing.length > 0)
+    config.log?.write(`warning: the emulated processor has no ${cpu.missing.join(', ')}; going on without`);
+  const memory = kind === 'microvm' ? microvmMemory(config) : pcMemory(config, kind);
+  // What the accelerator asks of the board, which is built on the accelerator.
+  const late: { board?: PcBoard; calls: X86HostCalls[] } = { calls: [] };
+  const hooks: Board = {
+    mmioRead: (address, size) => late.board?.bus.read(address, size),
+    mmioWrite: (address, size, value) => late.board?.bus.write(address, size, value) === true,
+    now: () => clock.now(),
+    portRead: (port, size) => late.board?.ports?.read(port, size) ?? 0xffff_ffff,
+    portWrite: (port, size, value) => late.board?.ports?.write(port, size, value),
+    acknowledge: (index) => late.board?.acknowledge(index) ?? -1,
+    hostCall: (index, number, a, b) => late.calls[index]?.call(number, a, b) ?? 1,
+  };
+  const accel = await createAccelerator(config.accel, {
+    isa: await loadIsa('x86_64'),
+    cpus: config.cpus,
+    ramBase: 0,
+    ramSize: config.memory,
+    areas: pcAreas(config, kind),
+    mapped: FOUR_GIB + memory.above,
+    board: hooks,
+    compiler: host.compiler && (() => host.compiler?.()),
+    hot: host.hot && ((make) => (host.hot ? host.hot(make) : make())),
+  });
+  const { vcpus } = accel;
+  const states = vcpus.map(({ state }) => state);
+  const clock: MachineClock = config.icount
+    ? new VirtualClock(host, config.rtc, config.icount, () => vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0))
+    : new RealClock(host, config.rtc);
+  const loop = new RunLoop({
+    host,
+    clock,
+    vcpus,
+    deterministic: config.icount !== undefined,
+    // The local APICs' timers are devices.
+    ownDeadline: () => Infinity,
+    isWoken(index) {
+      const state = states[index];
+      const lines = state.get32('lines');
+      const enabled = (state.get32('eflags') & Eflags.if) !== 0;
+      return (lines & Line.nmi) !== 0 || ((lines & Line.intr) !== 0 && enabled);
+    },
+    onStopped(index) {
+      if (!states[index].get32('shutdown')) return;
+      // A triple fault resets a PC.
+      if (config.log?.items.has('int') || config.log?.items.has('cpu_reset'))
+        config.log.write(`cpu${index}: triple fault at 0x${states[index].pc.toString(16)}`);
+      states[index].set32('shutdown', 0);
+      outcome.reset();
+    },
+  });
+  clock.onEarlier = () => loop.wake();
+
+  const dma = dmaOf(accel);
+  const cpus: ApicCpu[] = vcpus.map((vcpu, index) => {
+    const { state } = vcpu;
+    const raise = (input: number) => {
+      state.setLine(input, true);
+      loop.attend(index);
+    };
+    return {
+      intr: {
+        set(level) {
+          state.setLine(INPUT.intr, level);
+          if (level) loop.attend(index);
+        },
+      },
+      nmi: () => raise(INPUT.nmi),
+      smi: () => log.unimplemented(`cpu${index}`, 'system management interrupt'),
+      init() {
+        init(state, index !== 0);
+        vcpu.refresh();
+        loop.attend(index);
+      },
+      startup(vector) {
+        startUp(state, vector);
+        vcpu.refresh();
+        loop.attend(index);
+      },
+    };
+  });
+  const options = vcpus.map((_, index) => cpuidOptions(cpu, index, config.cpus));
+  const apics = cpu.features.has('apic');
+  const build = kind === 'microvm' ? buildMicrovm : buildPc;
+  const board = await build(config, {
+    wiring: { clock, dma, log },
+    memory: guestMemory(accel),
+    cpus,
+    current: () => Math.max(0, loop.running),
+    apics,
+    tsc: (index) => ({ now: () => clock.now() + states[index].getNumber('tscOffset'), hz: TSC_HZ }),
+    a20: { set: (level) => setA20(level) },
+    processor: processorSignature(options[0], states[0]),
+    random: (into) => host.random(into),
+  });
+  const setA20 = (level: boolean) => {
+    const mask = level ? (1n << 64n) - 1n : (1n << 64n) - 1n - (1n << 20n);
+    for (const vcpu of vcpus) {
+      if (vcpu.state.get64('a20') === mask) continue;
+      vcpu.state.set64('a20', mask);
+      vcpu.flushTranslations?.();
+    }
+  };
+  late.board = board;
+  const kvmClock = cpu.kvmclock ? new KvmClock(dma, clock, config.cpus) : undefined;
+  late.calls = states.map(
+    (state, index) =>
+      new X86HostCalls({
+        cpuid: options[index],
+        state,
+        apic: board.chipset.apics[index],
+        kvmClock,
+        index,
+        log,
+        random: (into) => host.random(into),
+      }),
+  );
+  const outcome = { poweroff: (_: number) => {}, reset: () => {} };
+  board.onPoweroff = (code) => outcome.poweroff(code);
+  board.onReset = () => outcome.reset();
+  const resetCpus = () => {
+    kvmClock?.reset();
+    vcpus.forEach((vcpu, index) => {
+      vcpu.reset();
+      const { state } = vcpu;
+      state.set64('gpr', BigInt(processorSignature(options[index], state).eax), 2);
+      state.set32('physicalBits', cpu.physicalBits);
+      state.stopped = index !== 0;
+    });
+  };
+  return { accel, hooks, clock, loop, board, log, outcome, resetCpus };
+}
+
+/** The space as a PC board shows it to its guest. */
+function guestMemory({ space }: SpaceAccelerator): GuestMemory {
+  return {
+    ram: space.ramBytes(),
+    mapRam: (address, length, offset, readOnly = false) =>
+      space.map(address, length, space.ram.host + offset, readOnly),
+    mapArea: (name, address, length, offset, readOnly) =>
+      space.map(address, length, space.area(name).host + offset, readOnly),
+    unmap: (address, length) => space.unmap(address, length),
+    area: (name) => space.memoryArea(name),
+  };
+}
