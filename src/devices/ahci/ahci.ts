@@ -73,6 +73,7 @@ export class Ahci implements Device<typeof STATE> {
       device: 0x2922,
       class: 0x01_0601,
       revision: 2,
+      multifunction: true, // the ICH9's functions all say so
       interruptPin: 1,
       bars: [
         { index: 4, kind: 'io', size: 32, mmio: this.indexPair() },

@@ -23,6 +23,7 @@ export class Piix3Ide {
       class: 0x01_0180, // IDE, both channels at their ISA places, bus master
       bars: [{ index: 4, kind: 'io', size: 16, mmio: this.busMasters() }],
     });
+    this.pci.constant(6, 2, 0x280); // fast back-to-back, medium DEVSEL
     for (let at = 0x40; at < 0x4c; at += 4) this.pci.writable(at, 4, -1); // IDETIM, SIDETIM, UDMACTL
     const dma = this.pci.master(wiring.dma);
     const channel = (index: 0 | 1) => new IdeChannel(`${name}.${index}`, { log: wiring.log, irq: irqs[index], dma });

@@ -87,7 +87,7 @@ function setUp(own?: Disk) {
   };
   const io = (opcode: number, id: number, lba: number, blocks: number, prp1: number, prp2 = 0) =>
     submit(1, opcode | (id << 16), 1, 0, 0, 0, 0, prp1, 0, prp2, 0, lba, 0, blocks - 1);
-  return { bench, line, messages, nvme, bytes, disk, w, r, submit, take, settle, enable, admin, queues, io };
+  return { bench, memory, line, messages, nvme, bytes, disk, w, r, submit, take, settle, enable, admin, queues, io };
 }
 
 test('registers and configuration space look like QEMU 7.2', () => {
@@ -114,6 +114,14 @@ test('enabling with bad admin queues fails, with good ones is ready; shutdown fl
   w(0x1000, 99);
   w(0x1018, 1);
   assert.equal(line.level, false);
+});
+
+test('a function level reset takes everything back', () => {
+  const { nvme, memory, enable } = setUp();
+  enable();
+  nvme.pci.writeConfig(0x88, 2, 0x8000);
+  assert.deepEqual([nvme.state.csts, nvme.pci.readConfig(4, 2), nvme.pci.readConfig(0x88, 2)], [0, 0, 0]);
+  assert.equal(memory.read(BAR, 4), undefined);
 });
 
 test('identify, features, logs', () => {

@@ -29,6 +29,10 @@ const DOORBELLS = 0x1000;
 const CAP_LOW = 0x0f01_0000 | MAX_ENTRIES;
 const CAP_HIGH = 0x0040_0020;
 const MAX_PAGE_SHIFT = 4;
+/** The PCI Express capability, and its device control register. */
+const EXPRESS = 0x80;
+const DEVICE_CONTROL = EXPRESS + 8;
+const FUNCTION_RESET = 0x8000;
 const CC = { EN: 1, SHN: 0xc000, WRITABLE: 0x00ff_fff1 };
 const CSTS = { RDY: 1, CFS: 2, SHUTTING: 4, SHUT: 8, SHST: 12 };
 
@@ -121,13 +125,20 @@ export class Nvme implements Device<typeof STATE>, AdminTarget {
       interruptPin: 1,
       express: true,
       bars: [{ index: 0, kind: 'mem64', size: WINDOW, mmio }],
+      written: (offset, size) => {
+        if (offset < DEVICE_CONTROL + 2 && offset + size > DEVICE_CONTROL) this.controlWritten();
+      },
       msix: { vectors: QUEUES, bar: 0, table: 0x2000, pending: 0x3000, offset: 0x40 },
     });
     this.pci.owner = this;
-    this.pci.constant(this.pci.addCapability(0x01, 8, 0x60) + 2, 2, 3); // power management 1.2
-    const express = this.pci.addCapability(0x10, 0x3c, 0x80);
+    const power = this.pci.addCapability(0x01, 8, 0x60);
+    this.pci.constant(power + 2, 2, 3); // power management 1.2
+    this.pci.constant(power + 4, 2, 8); // no reset on the way to D0
+    this.pci.writable(power + 4, 2, 3);
+    const express = this.pci.addCapability(0x10, 0x3c, EXPRESS);
     this.pci.constant(express + 2, 2, 2); // an endpoint, capability version 2
     this.pci.constant(express + 4, 4, 0x1000_8000); // function level reset, role-based errors
+    this.pci.writable(DEVICE_CONTROL, 2, 0xf8ef | FUNCTION_RESET);
     this.pci.constant(express + 12, 4, 0x411); // 2.5 GT/s, one lane
     this.pci.constant(express + 18, 2, 0x11);
     this.dma = this.pci.master(wiring.dma);
@@ -147,6 +158,13 @@ export class Nvme implements Device<typeof STATE>, AdminTarget {
     this.output();
     if (this.state.csts & CSTS.SHUTTING) this.shutDown();
     for (const request of this.state.inFlight) void this.run(request);
+  }
+
+  /** A function level reset? */
+  private controlWritten(): void {
+    if (!(this.pci.readConfig(DEVICE_CONTROL, 2) & FUNCTION_RESET)) return;
+    this.pci.reset();
+    this.reset();
   }
 
   /** Bytes of a memory page, as CC.MPS says. */
