@@ -26,8 +26,8 @@ export interface Piix4PmOptions {
   readonly ports: PortBus;
   /** ISA IRQ 9. */
   readonly sci: IrqLine;
-  /** The guest raised a system management interrupt. */
-  readonly smi: () => void;
+  /** The guest raised a system management interrupt. Without it the chip says that its firmware has set this up. */
+  readonly smi?: () => void;
   readonly sleep: (state: SleepState) => void;
   readonly smbus?: ReadonlyMap<number, SmbusDevice>;
   /** Whether the board has a parallel port and serial ports, which the chip's registers tell. */
@@ -41,7 +41,7 @@ export class Piix4Pm extends PciFunction {
   readonly smbus: SmbusHost;
   /** What the ACPI tables tell. */
   static readonly acpi = { gpe0: PORT.GPE, gpe0Length: GPE_LENGTH, smiCommand: PORT.APM, ...ACPI } as const;
-  private readonly smi: () => void;
+  private readonly smi: (() => void) | undefined;
   private readonly pmWindow: Window;
   private readonly smbusWindow: Window;
 
@@ -74,11 +74,12 @@ export class Piix4Pm extends PciFunction {
     this.resumed();
   }
 
-  private describe({ parallel, serials = 0 }: Piix4PmOptions): void {
+  private describe({ parallel, serials = 0, smi }: Piix4PmOptions): void {
     this.constant(0x06, 2, 0x0280); // fast back-to-back, medium DEVSEL# timing
     this.constant(REGISTER.PM_BASE, 4, 1);
     this.writable(REGISTER.PM_BASE, 4, 0xffc0);
     this.remembers(0x44, 0x68); // activity monitors and device traps
+    if (!smi) this.constant(REGISTER.DEVACTB + 3, 1, APMC_ENABLE);
     this.constant(0x5f, 1, 0x10 | (parallel ? 0x80 : 0));
     this.constant(0x63, 1, 0x60);
     this.constant(0x67, 1, (serials > 0 ? 0x08 : 0) | (serials > 1 ? 0x90 : 0));
@@ -99,7 +100,7 @@ export class Piix4Pm extends PciFunction {
         this.state.own[at] = value;
         if (at !== 0) return;
         if (value === ACPI.ENABLE || value === ACPI.DISABLE) this.pm.enableAcpi(value === ACPI.ENABLE);
-        else if (this.state.config[REGISTER.DEVACTB + 3] & APMC_ENABLE) this.smi();
+        else if (this.state.config[REGISTER.DEVACTB + 3] & APMC_ENABLE) this.smi?.();
       },
     };
   }

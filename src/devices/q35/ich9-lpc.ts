@@ -50,7 +50,7 @@ export interface Ich9LpcOptions {
   readonly ports: PortBus;
   /** 24 global interrupts: those below 16 reach both the PICs and the I/O APIC. The chip drives what it is told to. */
   readonly gsi: readonly IrqLine[];
-  readonly smi: () => void;
+  readonly smi?: () => void;
   readonly sleep: (state: SleepState) => void;
   /** The guest or the watchdog resets the machine. */
   readonly reset: (cause: 'guest' | 'watchdog') => void;
@@ -127,6 +127,8 @@ export class Ich9Lpc extends PciFunction {
     const { own } = this.state;
     own.fill(0);
     super.reset();
+    // Without system management interrupts it looks as if firmware had set them up.
+    if (!this.board.smi) writeU32(own, OWN.SMI_ENABLE, SMI.APM);
     CHIP.ROUTES.forEach((at, i) => {
       // Device 30 is the bridge to PCI, whose wiring is fixed.
       writeU16(own, OWN.CHIP + 2 * i, at === 0x3142 ? 0 : 0x3210);
@@ -198,7 +200,7 @@ export class Ich9Lpc extends PciFunction {
   }
 
   private raiseSmi(cause: number): void {
-    if (readU32(this.state.own, OWN.SMI_ENABLE) & cause) this.board.smi();
+    if (readU32(this.state.own, OWN.SMI_ENABLE) & cause) this.board.smi?.();
   }
 
   private powerManagement(): Mmio {
