@@ -123,6 +123,15 @@ export const X86_DEVICES: DeviceTable = {
     about: 'CD-ROM on the IDE or AHCI controller (drive=ID)',
     properties: [...DISK, 'unit', 'model', 'ver', 'wwn'],
   },
+  'isa-debug-exit': {
+    about: 'ends the emulator with the code that the guest writes',
+    properties: ['iobase', 'iosize'],
+  },
+  'isa-debugcon': {
+    about: 'what the guest writes to a port goes to a chardev',
+    properties: ['iobase', 'readback', 'chardev'],
+  },
+  pvpanic: { about: 'the guest tells of its panics', properties: ['ioport', 'events'] },
   VGA: { about: 'standard VGA', properties: [...TRANSPORT, 'vgamem_mb', 'edid', 'xres', 'yres', 'xmax', 'ymax'] },
 };
 export const X86_ALIASES: Readonly<Record<string, string>> = {

@@ -19,7 +19,11 @@ export function describe(topic: DescribeTopic, config: MachineConfig, board: Mac
       const lines = areas.map(
         ({ name, base, size, kind }) => `  ${hex(base)}-${hex(base + size - 1)} (prio 0, ${kind}): ${name}`,
       );
-      return ['address-space: memory', ...lines].join('\n');
+      const ports = (board.ports?.list() ?? []).map(
+        ({ name, base, size }) => `  ${hex(base)}-${hex(base + size - 1)} (prio 0, i/o): ${name}`,
+      );
+      const rest = ports.length ? ['address-space: I/O', ...ports] : [];
+      return ['address-space: memory', ...lines, ...rest].join('\n');
     }
     case 'block':
       return config.drives

@@ -1,7 +1,8 @@
 /** What a machine is made of, whatever its processor; nothing runs yet. */
 import type { Board, SpaceAccelerator, StateVcpu } from '../accel/accelerator.ts';
 import type { DeviceLog, Dma } from '../hw/device.ts';
-import type { VcpuView } from './api.ts';
+import type { DisplaySource } from '../hw/display.ts';
+import type { MachineInput, VcpuView } from './api.ts';
 import type { MachineBoard } from './board.ts';
 import type { MachineConfig } from './config.ts';
 import type { MachineClock } from './machine-clock.ts';
@@ -21,6 +22,8 @@ export interface MachineParts {
   readonly outcome: { poweroff(code: number): void; reset(): void };
   /** Power-on state of the vCPUs; the board has been reset. */
   resetCpus(): void;
+  readonly display?: DisplaySource;
+  readonly input?: MachineInput;
 }
 
 /** Throws ConfigError. Only the board that is asked for is loaded. */

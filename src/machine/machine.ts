@@ -19,6 +19,8 @@ type Request = { readonly kind: 'reset' } | { readonly kind: 'poweroff'; readonl
 export class Machine implements MachineApi {
   readonly name: string;
   readonly vcpus: readonly VcpuView[];
+  readonly display: MachineApi['display'];
+  readonly input: MachineApi['input'];
   /** What went wrong inside, when the state is `internal-error`. */
   error: unknown;
   private readonly config: MachineConfig;
@@ -50,6 +52,8 @@ export class Machine implements MachineApi {
   private constructor(config: MachineConfig, parts: MachineParts) {
     const { accel, hooks, clock, loop, board, log, outcome } = parts;
     this.resetCpus = parts.resetCpus;
+    this.display = parts.display;
+    this.input = parts.input;
     this.name = config.machine;
     this.config = config;
     this.accel = accel;
@@ -117,13 +121,20 @@ export class Machine implements MachineApi {
   }
 
   readMemory(address: number, length: number): Uint8Array | undefined {
-    return this.inRam(address, length)?.slice();
+    const pieces = this.accel.space.pieces(address, length);
+    if (!pieces) return this.board.bus.peek(address, length)?.slice();
+    const bytes = new Uint8Array(length);
+    for (const piece of pieces) bytes.set(piece.bytes, piece.address - address);
+    return bytes;
   }
 
   writeMemory(address: number, data: Uint8Array): boolean {
-    const target = this.inRam(address, data.length);
-    if (!target) return false;
-    target.set(data);
+    const pieces = this.accel.space.pieces(address, data.length, true);
+    if (!pieces) return false;
+    for (const piece of pieces) {
+      const at = piece.address - address;
+      piece.bytes.set(data.subarray(at, at + piece.bytes.length));
+    }
     this.accel.written(address, data.length);
     return true;
   }
@@ -146,10 +157,6 @@ export class Machine implements MachineApi {
   private reference(): Promise<MachineParts['accel']> {
     this.beside ??= referenceBeside(this.accel, this.hooks);
     return this.beside;
-  }
-
-  private inRam(address: number, length: number): Uint8Array | undefined {
-    return this.accel.space.range(address, length);
   }
 
   private go(): void {

@@ -95,6 +95,7 @@ export async function buildMicrovm(config: MachineConfig, parts: PcParts): Promi
     devices: chipset.devices,
     ramAreas: ramRanges(memory).map(({ base, size }) => ({ name: 'microvm.ram', base, size })),
     chipset,
+    inputs: [],
     acknowledge: (cpu) => chipset.acknowledge(cpu),
     resetAll() {
       const { rtc: clock } = chipset;
@@ -107,12 +108,9 @@ export async function buildMicrovm(config: MachineConfig, parts: PcParts): Promi
       if (firmware.kind === 'rom') {
         const low = parts.memory.area(area.name).bytes;
         const size = Math.min(0x2_0000, low.length);
-        parts.memory.ram.set(low.subarray(low.length - size), 0x10_0000 - size);
+        parts.memory.writeRam(0x10_0000 - size, low.subarray(low.length - size));
       }
-      for (const { address, data, size } of direct?.segments ?? []) {
-        parts.memory.ram.set(data, address);
-        parts.memory.ram.fill(0, address + data.length, address + size);
-      }
+      for (const { address, data, size } of direct?.segments ?? []) parts.memory.writeRam(address, data, size);
     },
     powerButton: () => ged.powerButton(),
     onPoweroff() {},

@@ -2,21 +2,39 @@
  * The ISA devices of a PC: keyboard controller, DMA, floppies. Ports, interrupts
  * and channels are the IBM PC AT's.
  */
+import { ConfigError } from '../bits/errors.ts';
+import { Debugcon } from '../devices/debugcon/debugcon.ts';
 import { Fdc } from '../devices/fdc/fdc.ts';
 import { FloppyDrive } from '../devices/fdc/floppy-drive.ts';
 import { I8042 } from '../devices/i8042/i8042.ts';
+import { IsaDebugExit } from '../devices/isa-debug-exit/isa-debug-exit.ts';
+import { Parallel } from '../devices/parallel/parallel.ts';
+import { Port92 } from '../devices/port92/port92.ts';
+import { Pvpanic } from '../devices/pvpanic/pvpanic.ts';
 import { I8257 } from '../devices/i8257/i8257.ts';
 import type { MachineConfig } from './config.ts';
 import type { IsaDevices } from './acpi-dsdt.ts';
 import type { PcChipset } from './pc-chipset.ts';
+
+const PARALLEL_PORTS = [
+  { port: 0x378, irq: 7 },
+  { port: 0x278, irq: 5 },
+  { port: 0x3bc, irq: 7 },
+] as const;
 
 export interface PcIsa {
   readonly keyboard: I8042;
   readonly floppies: readonly (FloppyDrive | undefined)[];
 }
 
-/** `reset` is what the keyboard controller's reset line does. */
-export function addIsaDevices(chipset: PcChipset, reset: () => void): PcIsa {
+export interface IsaOutcome {
+  reset(): void;
+  /** The guest ends the emulator (isa-debug-exit). */
+  exit(code: number): void;
+}
+
+export function addIsaDevices(chipset: PcChipset, outcome: IsaOutcome): PcIsa {
+  const reset = () => outcome.reset();
   const { wiring, parts, config } = chipset;
   const nowhere = { set: () => {} };
   const keyboard = new I8042('i8042', wiring, {
@@ -28,6 +46,9 @@ export function addIsaDevices(chipset: PcChipset, reset: () => void): PcIsa {
   chipset.port('i8042-data', 0x60, 1, keyboard.data);
   chipset.port('i8042-cmd', 0x64, 1, keyboard.command);
   chipset.add(keyboard);
+  const port92 = new Port92('port92', wiring, { a20: parts.a20 ?? nowhere, reset });
+  chipset.port('port92', 0x92, 1, chipset.add(port92).mmio);
+  addSmallDevices(chipset, outcome);
 
   const low = chipset.add(new I8257('dma0', wiring));
   const high = chipset.add(new I8257('dma1', wiring, 2));
@@ -46,6 +67,42 @@ export function addIsaDevices(chipset: PcChipset, reset: () => void): PcIsa {
     chipset.add(fdc);
   }
   return { keyboard, floppies };
+}
+
+/** What `-parallel`, `-debugcon` and `-device isa-…` bring. */
+function addSmallDevices(chipset: PcChipset, outcome: IsaOutcome): void {
+  const { wiring, config } = chipset;
+  (config.parallels ?? []).slice(0, PARALLEL_PORTS.length).forEach((backend, index) => {
+    if (!backend) return;
+    const { port, irq } = PARALLEL_PORTS[index];
+    const parallel = new Parallel(`parallel${index}`, wiring, chipset.gsi(irq), backend);
+    chipset.port(parallel.name, port, 8, chipset.add(parallel).mmio);
+  });
+  if (config.debugcon) {
+    const debugcon = chipset.add(new Debugcon('debugcon', wiring, config.debugcon));
+    chipset.port(debugcon.name, 0xe9, 1, debugcon.mmio);
+  }
+  for (const { driver, id, properties } of config.devices) {
+    const name = id ?? driver;
+    const port = (fallback: number) => portOf(driver, properties['iobase'] ?? properties['ioport'], fallback);
+    if (driver === 'isa-debug-exit') {
+      const exit = chipset.add(new IsaDebugExit(name, (code) => outcome.exit(code)));
+      chipset.port(name, port(0x501), portOf(driver, properties['iosize'], 2), exit.mmio);
+    } else if (driver === 'isa-debugcon') {
+      const backend = config.chardevs.find(({ id: chardev }) => chardev === properties['chardev'])?.backend;
+      const at = port(0xe9);
+      chipset.port(name, at, 1, chipset.add(new Debugcon(name, wiring, backend, at)).mmio);
+    } else if (driver === 'pvpanic') {
+      const panic = new Pvpanic(name, wiring, (event) => wiring.log.guestError(name, `the guest ${event}`));
+      chipset.port(name, port(0x505), 1, chipset.add(panic).mmio);
+    }
+  }
+}
+
+function portOf(driver: string, text: string | undefined, fallback: number): number {
+  const value = text === undefined ? fallback : Number(text);
+  if (Number.isInteger(value) && value >= 0 && value < 0x1_0000) return value;
+  throw new ConfigError('property-value', `${driver}: ${text} is no port`, 'as in iobase=0xf4');
 }
 
 /** Port 0x80 tells the progress of firmware, not a page. */

@@ -3,9 +3,11 @@ import type { Board, SpaceAccelerator } from '../accel/accelerator.ts';
 import { createAccelerator } from '../accel/create.ts';
 import { loadIsa } from '../accel/isas.ts';
 import type { ApicCpu } from '../devices/apic/local-apic.ts';
+import type { MemoryArea } from '../hw/memory-area.ts';
 import { init, startUp } from '../isa/x86/cpu.ts';
 import { Eflags, Line } from '../isa/x86/state.ts';
 import type { MachineConfig } from './config.ts';
+import { InputRouter } from './input-router.ts';
 import { KvmClock } from './kvm-clock.ts';
 import { type MachineClock, RealClock, VirtualClock } from './machine-clock.ts';
 import type { MachineHost } from './machine-host.ts';
@@ -14,7 +16,7 @@ import { dmaOf, type MachineParts } from './machine-parts.ts';
 import { buildMicrovm, microvmMemory } from './microvm.ts';
 import { buildPc, pcMemory, type PcBoard } from './pc.ts';
 import { pcAreas } from './pc-firmware.ts';
-import { FOUR_GIB } from './pc-memory.ts';
+import { FOUR_GIB, type PcMemory } from './pc-memory.ts';
 import { PC_NAMES } from './pc-names.ts';
 import type { GuestMemory } from './pc-parts.ts';
 import { RunLoop } from './run-loop.ts';
@@ -116,11 +118,14 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const build = kind === 'microvm' ? buildMicrovm : buildPc;
   const board = await build(config, {
     wiring: { clock, dma, log },
-    memory: guestMemory(accel),
+    memory: guestMemory(accel, memory),
     cpus,
     current: () => Math.max(0, loop.running),
     apics,
-    tsc: (index) => ({ now: () => clock.now() + states[index].getNumber('tscOffset'), hz: TSC_HZ }),
+    tsc: (index) => ({
+      now: () => clock.now() + Number(BigInt.asIntN(64, states[index].get64('tscOffset'))),
+      hz: TSC_HZ,
+    }),
     a20: { set: (level) => setA20(level) },
     processor: processorSignature(options[0], states[0]),
     random: (into) => host.random(into),
@@ -160,18 +165,48 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       state.stopped = index !== 0;
     });
   };
-  return { accel, hooks, clock, loop, board, log, outcome, resetCpus };
+  const router = new InputRouter(clock);
+  for (const sink of board.inputs) router.add(sink);
+  const input = board.inputs.length > 0 ? router : undefined;
+  return { accel, hooks, clock, loop, board, log, outcome, resetCpus, display: board.display, input };
 }
 
 /** The space as a PC board shows it to its guest. */
-function guestMemory({ space }: SpaceAccelerator): GuestMemory {
+function guestMemory(accel: SpaceAccelerator, { below, above }: PcMemory): GuestMemory {
+  const { space } = accel;
+  const ram = space.ramBytes();
+  const areas = new Map<string, MemoryArea>();
+  /** A guest may point a BAR at RAM, which stays. */
+  const onRam = (at: number, size: number) =>
+    at < below || at + size > FOUR_GIB + above || (above > 0 && at + size > FOUR_GIB);
   return {
-    ram: space.ramBytes(),
+    ram,
+    writeRam(offset, data, size = data.length) {
+      ram.set(data, offset);
+      ram.fill(0, offset + data.length, offset + size);
+      accel.written(offset, size);
+    },
     mapRam: (address, length, offset, readOnly = false) =>
       space.map(address, length, space.ram.host + offset, readOnly),
     mapArea: (name, address, length, offset, readOnly) =>
       space.map(address, length, space.area(name).host + offset, readOnly),
     unmap: (address, length) => space.unmap(address, length),
-    area: (name) => space.memoryArea(name),
+    area(name) {
+      const known = areas.get(name);
+      if (known) return known;
+      const own = space.memoryArea(name);
+      const area: MemoryArea = {
+        bytes: own.bytes,
+        place: (at) => own.place(at === undefined || onRam(at, own.bytes.length) ? undefined : at),
+        get readOnly() {
+          return own.readOnly;
+        },
+        set readOnly(value) {
+          own.readOnly = value;
+        },
+      };
+      areas.set(name, area);
+      return area;
+    },
   };
 }

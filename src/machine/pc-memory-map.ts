@@ -73,7 +73,10 @@ export class PcMemoryMap implements ShadowControl {
       write: (offset: number, size: AccessSize, value: number) => {
         const at = SHADOW.base + offset;
         if (!this.writable[offset >> 14]) return;
-        for (let i = 0; i < size; i++) this.memory.ram[at + i] = value >>> (8 * i);
+        this.memory.writeRam(
+          at,
+          Uint8Array.from({ length: size }, (_, i) => value >>> (8 * i)),
+        );
       },
     };
   }

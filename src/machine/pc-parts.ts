@@ -13,6 +13,8 @@ export interface GuestMemory {
   /** Shows part of an area. */
   mapArea(name: string, address: number, length: number, offset: number, readOnly: boolean): void;
   unmap(address: number, length: number): void;
+  /** Writes RAM from `offset` on, which is also its address below 4 GiB; `size` beyond the data is cleared. */
+  writeRam(offset: number, data: Uint8Array, size?: number): void;
   /** An area that `pcAreas` asked for. */
   area(name: string): MemoryArea;
 }

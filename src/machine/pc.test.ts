@@ -37,6 +37,10 @@ class TestMemory implements GuestMemory {
   unmap(address: number, length: number): void {
     for (let at = 0; at < length; at += 4096) this.pages.delete((address + at) / 4096);
   }
+  writeRam(offset: number, data: Uint8Array, size = data.length): void {
+    this.ram.set(data, offset);
+    this.ram.fill(0, offset + data.length, offset + size);
+  }
   area(name: string) {
     const bytes = this.areas.get(name) as Uint8Array;
     let now: number | undefined;

@@ -19,6 +19,8 @@ import { Ich9Smbus } from '../devices/q35/ich9-smbus.ts';
 import { Mch } from '../devices/q35/mch.ts';
 import { Vga } from '../devices/vga/vga.ts';
 import type { AcpiPm } from '../hw/acpi/acpi-pm.ts';
+import type { DisplaySource } from '../hw/display.ts';
+import type { InputSink } from '../hw/input.ts';
 import { config32, type PciFunction } from '../hw/pci.ts';
 import { PciBus } from '../hw/pci-bus.ts';
 import type { MachineBoard } from './board.ts';
@@ -50,6 +52,10 @@ export interface PcBoard extends MachineBoard {
   /** A vCPU takes an interrupt: its vector, or -1 when there is none any more. */
   acknowledge(cpu: number): number;
   readonly chipset: PcChipset;
+  /** The first graphics card. */
+  readonly display?: DisplaySource;
+  /** Keyboard and mouse. */
+  readonly inputs: readonly InputSink[];
 }
 
 /** Where RAM lies, by board. */
@@ -86,7 +92,7 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
   const map = new PcMemoryMap(parts.memory, memory, chipset.bus, area);
   const drives = placeDrives(config, log, kind === 'q35' ? { units: 1, buses: 6 } : { units: 2, buses: 2 });
   chipset.devices.push(...drives.map(({ drive }) => drive));
-  const isa = addIsaDevices(chipset, () => board.onReset());
+  const isa = addIsaDevices(chipset, { reset: () => board.onReset(), exit: (code) => board.onPoweroff(code) });
   const context: Context = {
     chipset,
     memory,
@@ -165,6 +171,8 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
     devices: chipset.devices,
     ramAreas: ranges.map(({ base, size }) => ({ name: 'pc.ram', base, size })),
     chipset,
+    display: chipset.devices.find((device): device is Vga => device instanceof Vga),
+    inputs: [isa.keyboard.keyboard, isa.keyboard.mouse],
     acknowledge: (cpu) => chipset.acknowledge(cpu),
     resetAll() {
       cmos();
@@ -231,7 +239,6 @@ function i440fx({ chipset, drives, map, outcome }: Context): PciBoard {
     wiring,
     ports,
     sci: chipset.gsi(9),
-    smi: () => wiring.log.unimplemented('piix4-pm', 'system management interrupt'),
     sleep: outcome.sleep,
     parallel: config.parallels?.some((backend) => backend !== undefined),
     serials: config.serials.filter((backend) => backend !== undefined).length,
@@ -266,7 +273,6 @@ function q35({ chipset, drives, map, outcome }: Context): PciBoard {
     memory,
     ports,
     gsi: Array.from({ length: 24 }, (_, gsi) => chipset.gsi(gsi)),
-    smi: () => wiring.log.unimplemented('ich9-lpc', 'system management interrupt'),
     sleep: outcome.sleep,
     reset: outcome.reset,
     serials: config.serials.filter((backend) => backend !== undefined).length,
@@ -343,5 +349,5 @@ function drivePath(kind: PcKind, { index }: PlacedDrive): string {
 /** Without a north bridge to shadow it, firmware's end lies in RAM below 1 MiB. */
 function lowCopy({ memory }: PcParts, name: string, size: number): () => void {
   const low = Math.min(0x2_0000, size);
-  return () => memory.ram.set(memory.area(name).bytes.subarray(size - low), MIB - low);
+  return () => memory.writeRam(MIB - low, memory.area(name).bytes.subarray(size - low));
 }
