@@ -15,7 +15,7 @@ import type { MachineConfig } from './config.ts';
 import type { Segment } from './loader.ts';
 import { plugDevices } from './riscv-virt-devices.ts';
 import { GED, microvmAcpi } from './pc-acpi.ts';
-import { PcChipset } from './pc-chipset.ts';
+import { PcChipset, serialPorts } from './pc-chipset.ts';
 import { fillCmos } from './pc-cmos.ts';
 import { installFirmware, pcFirmware } from './pc-firmware.ts';
 import { fillPcFwCfg } from './pc-fw-cfg.ts';
@@ -67,7 +67,7 @@ export async function buildMicrovm(config: MachineConfig, parts: PcParts): Promi
   const acpi = microvmAcpi({
     apicIds: parts.cpus.map((_, index) => index),
     isa: {
-      serials: serials.map((backend) => backend !== undefined),
+      serials: serialPorts({ ...config, serials }),
       parallels: [],
       floppy: false,
       keyboard: false,

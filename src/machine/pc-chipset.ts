@@ -34,6 +34,12 @@ export const SERIAL_PORTS = [
   { port: 0x2e8, irq: 3 },
 ] as const;
 
+/** Which serial ports there are: one that leads nowhere by default. */
+export function serialPorts({ serials, defaults }: MachineConfig): boolean[] {
+  if (serials.length === 0) return defaults === false ? [] : [true];
+  return serials.slice(0, SERIAL_PORTS.length).map((backend) => backend !== undefined);
+}
+
 export interface ChipsetOptions {
   readonly pic: boolean;
   readonly pit: boolean;
@@ -174,8 +180,9 @@ export class PcChipset {
   }
 
   private serials(): void {
-    this.config.serials.slice(0, SERIAL_PORTS.length).forEach((backend, index) => {
-      if (!backend) return;
+    serialPorts(this.config).forEach((there, index) => {
+      if (!there) return;
+      const backend = this.config.serials[index];
       const { port, irq } = SERIAL_PORTS[index];
       const uart = new Ns16550a(`serial${index}`, this.wiring, this.gsi(irq), backend, UART_CLOCK_HZ);
       this.port(uart.name, port, 8, this.add(uart).mmio);

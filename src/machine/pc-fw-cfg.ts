@@ -64,7 +64,7 @@ export function fillPcFwCfg(fwCfg: FwCfg, pc: PcFwCfg): void {
   for (const [name, content] of Object.entries(pc.vgaRoms ?? {})) fwCfg.addFile(`vgaroms/${name}`, content);
   if (bootOrder.length) fwCfg.addFile('bootorder', utf8(`${bootOrder.join('\n')}\0`));
   const { rebootTimeout, splashTime } = config.boot ?? {};
-  if (rebootTimeout !== undefined) fwCfg.addFile('etc/boot-fail-wait', u32(rebootTimeout));
+  fwCfg.addFile('etc/boot-fail-wait', u32(rebootTimeout ?? -1));
   if (splashTime !== undefined) fwCfg.addFile('etc/boot-menu-wait', u32(splashTime));
   for (const [name, content] of Object.entries(config.fwCfg ?? {})) {
     try {

@@ -14,7 +14,7 @@ import { Pvpanic } from '../devices/pvpanic/pvpanic.ts';
 import { I8257 } from '../devices/i8257/i8257.ts';
 import type { MachineConfig } from './config.ts';
 import type { IsaDevices } from './acpi-dsdt.ts';
-import type { PcChipset } from './pc-chipset.ts';
+import { type PcChipset, serialPorts } from './pc-chipset.ts';
 
 const PARALLEL_PORTS = [
   { port: 0x378, irq: 7 },
@@ -69,11 +69,18 @@ export function addIsaDevices(chipset: PcChipset, outcome: IsaOutcome): PcIsa {
   return { keyboard, floppies };
 }
 
+/** Which parallel ports there are: one that leads nowhere by default. */
+export function parallelPorts({ parallels = [], defaults }: MachineConfig): boolean[] {
+  if (parallels.length === 0) return defaults === false ? [] : [true];
+  return parallels.slice(0, PARALLEL_PORTS.length).map((backend) => backend !== undefined);
+}
+
 /** What `-parallel`, `-debugcon` and `-device isa-…` bring. */
 function addSmallDevices(chipset: PcChipset, outcome: IsaOutcome): void {
   const { wiring, config } = chipset;
-  (config.parallels ?? []).slice(0, PARALLEL_PORTS.length).forEach((backend, index) => {
-    if (!backend) return;
+  parallelPorts(config).forEach((there, index) => {
+    if (!there) return;
+    const backend = config.parallels?.[index];
     const { port, irq } = PARALLEL_PORTS[index];
     const parallel = new Parallel(`parallel${index}`, wiring, chipset.gsi(irq), backend);
     chipset.port(parallel.name, port, 8, chipset.add(parallel).mmio);
@@ -90,8 +97,8 @@ function addSmallDevices(chipset: PcChipset, outcome: IsaOutcome): void {
       chipset.port(name, port(0x501), portOf(driver, properties['iosize'], 2), exit.mmio);
     } else if (driver === 'isa-debugcon') {
       const backend = config.chardevs.find(({ id: chardev }) => chardev === properties['chardev'])?.backend;
-      const at = port(0xe9);
-      chipset.port(name, at, 1, chipset.add(new Debugcon(name, wiring, backend, at)).mmio);
+      const debugcon = new Debugcon(name, wiring, backend, portOf(driver, properties['readback'], 0xe9));
+      chipset.port(name, port(0xe9), 1, chipset.add(debugcon).mmio);
     } else if (driver === 'pvpanic') {
       const panic = new Pvpanic(name, wiring, (event) => wiring.log.guestError(name, `the guest ${event}`));
       chipset.port(name, port(0x505), 1, chipset.add(panic).mmio);
@@ -129,8 +136,8 @@ function floppyDrives(config: MachineConfig): (FloppyDrive | undefined)[] {
 /** What the ACPI tables say is there. */
 export function isaForAcpi(config: MachineConfig, floppies: PcIsa['floppies']): IsaDevices {
   return {
-    serials: config.serials.slice(0, 4).map((backend) => backend !== undefined),
-    parallels: (config.parallels ?? []).slice(0, 3).map((backend) => backend !== undefined),
+    serials: serialPorts(config),
+    parallels: parallelPorts(config),
     floppy: floppies.some((drive) => drive !== undefined),
     keyboard: true,
     rtc: true,

@@ -26,12 +26,12 @@ import { PciBus } from '../hw/pci-bus.ts';
 import type { MachineBoard } from './board.ts';
 import type { MachineConfig } from './config.ts';
 import { hole64, pcAcpi } from './pc-acpi.ts';
-import { PcChipset } from './pc-chipset.ts';
+import { PcChipset, serialPorts } from './pc-chipset.ts';
 import { fillCmos } from './pc-cmos.ts';
 import { checkInterfaces, type PlacedDrive, placeDrives } from './pc-drives.ts';
 import { AREA, hasVga, installFirmware, pcFirmware } from './pc-firmware.ts';
 import { fillPcFwCfg, type PcFwCfg } from './pc-fw-cfg.ts';
-import { addIsaDevices, isaForAcpi } from './pc-isa.ts';
+import { addIsaDevices, isaForAcpi, parallelPorts } from './pc-isa.ts';
 import { type PcMemory, ramRanges, splitMemory } from './pc-memory.ts';
 import { PcMemoryMap } from './pc-memory-map.ts';
 import { type PcKind, PC_NAMES, versionOf } from './pc-names.ts';
@@ -240,8 +240,8 @@ function i440fx({ chipset, drives, map, outcome }: Context): PciBoard {
     ports,
     sci: chipset.gsi(9),
     sleep: outcome.sleep,
-    parallel: config.parallels?.some((backend) => backend !== undefined),
-    serials: config.serials.filter((backend) => backend !== undefined).length,
+    parallel: parallelPorts(config).includes(true),
+    serials: serialPorts(config).filter((there) => there).length,
   });
   chipset.devices.push(pm.pm, pm.smbus);
   addFunction(chipset, bus, pm, 1, 3);
@@ -275,8 +275,8 @@ function q35({ chipset, drives, map, outcome }: Context): PciBoard {
     gsi: Array.from({ length: 24 }, (_, gsi) => chipset.gsi(gsi)),
     sleep: outcome.sleep,
     reset: outcome.reset,
-    serials: config.serials.filter((backend) => backend !== undefined).length,
-    parallel: config.parallels?.some((backend) => backend !== undefined),
+    serials: serialPorts(config).filter((there) => there).length,
+    parallel: parallelPorts(config).includes(true),
   });
   const bus = new PciBus({
     memory,
