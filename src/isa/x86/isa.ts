@@ -12,6 +12,7 @@ import { CC, CC_OP, constantLeaves, GPR, X86Insn, XMM, YMMH } from './insn.ts';
 import { raise } from './interrupt.ts';
 import { mmu } from './mmu.ts';
 import { updateMode } from './mode.ts';
+import { X86Operations } from './operations.ts';
 import { rows } from './rows/index.ts';
 import { AT, bitsOf, MODES, PLACE, REGIMES, regimeOf, Vector, X86_CPU } from './state.ts';
 
@@ -79,6 +80,7 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
     return { length, flow, target, ends, gates: gatesOf(row.traits.gate), interpreted: bitsOf(mode) === 16, x86 };
   },
   operation: ({ x86 }) => operationOf(x86),
+  operations: (numbers) => new X86Operations(decoder, rows, numbers),
   build: ({ x86 }, _mode, context, prologue) => build(x86, context, prologue),
   after({ x86 }, _mode, context) {
     const { ccAfter } = build(x86, context);
