@@ -29,10 +29,14 @@ export interface MemoryOperand {
   /** Register number, or -1. */
   readonly base: number;
   readonly index: number;
+  /** VSIB: the XMM register whose lanes are indices; `index` is -1 then. A constant of handlers, as `scale` is. */
+  readonly vectorIndex?: number;
   /** Shift of the index: 0 to 3. */
   readonly scale: number;
   /** Sign-extended. */
   readonly disp: number | bigint;
+  /** How many bytes of the instruction it takes. */
+  readonly dispBytes: 0 | 1 | 2 | 4 | 8;
   /** Relative to the next instruction. */
   readonly relative: boolean;
   /** Bits of the address. */
@@ -63,6 +67,8 @@ export interface Decoded {
   readonly w: boolean;
   /** 128 or 256 with VEX, else 0. */
   readonly vectorLength: 0 | 128 | 256;
+  /** The ModRM byte, -1 where there is none. */
+  readonly modrm: number;
   readonly operands: readonly Operand[];
   readonly flow: Flow;
   /** Where a branch or direct jump goes, in bytes from the instruction. */
@@ -180,8 +186,11 @@ export class Decoder {
     if (row.opcode.modrm !== 'none') c.u8();
     const { traits } = row;
     if (traits.size && h.bits === 64 && (h.osize === 32 || traits.size === 'f64')) h.osize = 64;
-    const memory = h.modrm >= 0 && row.opcode.modrm !== 'none' && h.modrm < 0xc0 ? address(c, h) : undefined;
+    const memory =
+      h.modrm >= 0 && row.opcode.modrm !== 'none' && h.modrm < 0xc0 ? address(c, h, traits.vsib) : undefined;
+    if (h.vex && h.vvvv !== 0 && !row.operands.some(isVvvv)) throw new IllegalOpcode();
     const operands = row.operands.map((code) => operand(c, h, row, code, memory));
+    if (traits.vsib) distinct(operands);
     if (h.lock && !(traits.lock && operands[0]?.kind === 'mem')) throw new IllegalOpcode();
     const length = c.at;
     const repeats = traits.string === true && h.rep !== 0;
@@ -207,12 +216,22 @@ export class Decoder {
       seg: h.seg,
       w: h.w,
       vectorLength: h.vex ? h.vectorLength : 0,
+      modrm: row.opcode.modrm === 'none' ? -1 : h.modrm,
       operands,
       flow,
       target,
       ends: traits.ends ?? (flow === 'jump' || flow === 'indirect' || flow === 'return'),
     };
   }
+}
+
+const isVvvv = (code: string): boolean => code[0] === 'H' || code[0] === 'B';
+/** Destination, indices and mask of a gather must be three registers. */
+function distinct(operands: readonly Operand[]): void {
+  const numbers = operands.map((operand) =>
+    operand.kind === 'reg' ? operand.n : operand.kind === 'mem' ? operand.vectorIndex : undefined,
+  );
+  if (new Set(numbers).size !== numbers.length) throw new IllegalOpcode();
 }
 
 const PREFIX_ORDER = { f2: 3, f3: 3, '66': 2, np: 2, any: 0 } as const;
@@ -373,14 +392,17 @@ const PAIRS: readonly (readonly [number, number])[] = [
   [3, -1],
 ];
 
-function address(c: Cursor, h: Head): Address {
+function address(c: Cursor, h: Head, vsib = false): Address {
   const mod = h.modrm >> 6;
   const rm = h.modrm & 7;
   let base = -1;
   let index = -1;
   let scale = 0;
   let disp = 0;
+  const start = c.at + (h.asize !== 16 && rm === 4 ? 1 : 0);
   let relative = false;
+  let vectorIndex: number | undefined;
+  if (vsib && (rm !== 4 || h.asize === 16)) throw new IllegalOpcode();
   if (h.asize === 16) {
     [base, index] = PAIRS[rm];
     if (mod === 0 && rm === 6) {
@@ -390,14 +412,27 @@ function address(c: Cursor, h: Head): Address {
     const seg = base === 5 ? Seg.ss : Seg.ds;
     if (mod === 1) disp = c.i8();
     else if (mod === 2) disp = c.i16();
-    return { kind: 'mem', seg: h.seg < 0 ? seg : h.seg, base, index, scale, disp, relative, asize: 16 };
+    return {
+      kind: 'mem',
+      seg: h.seg < 0 ? seg : h.seg,
+      base,
+      index,
+      scale,
+      disp,
+      relative,
+      asize: 16,
+      dispBytes: (c.at - start) as 0 | 1 | 2,
+    };
   }
   let low = rm;
   if (rm === 4) {
     const sib = c.u8();
     scale = sib >> 6;
     index = ((sib >> 3) & 7) | h.x;
-    if (index === 4) index = -1;
+    if (vsib) {
+      vectorIndex = index;
+      index = -1;
+    } else if (index === 4) index = -1;
     low = sib & 7;
     base = low | h.b;
     if (low === 5 && mod === 0) {
@@ -416,10 +451,12 @@ function address(c: Cursor, h: Head): Address {
     seg: h.seg < 0 ? (stack ? Seg.ss : Seg.ds) : h.seg,
     base,
     index,
-    scale: index < 0 ? 0 : scale,
+    ...(vectorIndex === undefined ? {} : { vectorIndex }),
+    scale: index < 0 && vectorIndex === undefined ? 0 : scale,
     disp,
     relative,
     asize: h.asize,
+    dispBytes: (c.at - start) as 0 | 1 | 4,
   };
 }
 
@@ -535,6 +572,7 @@ function operand(c: Cursor, h: Head, row: Row, code: string, memory: Address | u
         disp,
         relative: false,
         asize: h.asize,
+        dispBytes: (h.asize / 8) as 2 | 4 | 8,
         size: sizeOf(letters, h),
       };
     }

@@ -5,8 +5,9 @@
  * The low 16 bits hold up to four register numbers, a nibble each: those of
  * register operands, bases and indices in the order of the operands (further
  * registers, and all that are no general or vector registers, are constants of
- * the handler). The word holds the displacement, or the first immediate; the
- * word beside it the next. An immediate of 64 bits takes both.
+ * the handler). The upper 8 of them hold the ModRM byte of an x87 instruction.
+ * The word holds the displacement, or the first immediate; the word beside it
+ * the next. An immediate of 64 bits takes both.
  */
 import type { RegOperand } from '../../ir/insn.ts';
 import * as op from '../../ir/op.ts';
@@ -18,6 +19,8 @@ import type { Leaves } from './insn.ts';
 import { isSegmented, Seg } from './state.ts';
 
 const NIBBLES = 4;
+/** The bit from which the ModRM byte of an x87 instruction stands. */
+const MODRM_AT = 8;
 /** The words of an operation: at 4, and the one that spills, at 12. */
 const WORDS = [4, 12] as const;
 
@@ -32,11 +35,11 @@ interface Places {
 }
 
 const inFile = ({ file }: RegisterOperand) => file === 'gpr' || file === 'xmm';
-const hasDisp = ({ base, index, relative, disp }: MemoryOperand) => disp !== 0 || relative || (base < 0 && index < 0);
+const hasDisp = ({ dispBytes }: MemoryOperand) => dispBytes > 0;
 /** A 64-bit immediate or address that 32 bits do not hold; those of 48 bits are far pointers. */
-const isWide = (operand: Operand) => {
+const isWide = (operand: Operand, code: string) => {
   if (operand.kind === 'imm') return operand.size === 64 || operand.size === 48;
-  return operand.kind === 'mem' && operand.asize === 64 && operand.base < 0 && operand.index < 0 && !operand.relative;
+  return operand.kind === 'mem' && operand.asize === 64 && code[0] === 'O';
 };
 
 function placesOf({ operands, row }: Decoded): Places {
@@ -51,8 +54,9 @@ function placesOf({ operands, row }: Decoded): Places {
     places.register.push(operand.kind === 'reg' && inFile(operand) && !fixed ? nibble() : -1);
     places.base.push(operand.kind === 'mem' && operand.base >= 0 ? nibble() : -1);
     places.index.push(operand.kind === 'mem' && operand.index >= 0 ? nibble() : -1);
-    const variable = operand.kind === 'imm' ? code !== '1' : operand.kind === 'mem' && hasDisp(operand);
-    places.word.push(!variable ? -1 : isWide(operand) ? -2 : words++);
+    const fixedImmediate = code === '1' || row.traits.immediate === 'constant';
+    const variable = operand.kind === 'imm' ? !fixedImmediate : operand.kind === 'mem' && hasDisp(operand);
+    places.word.push(!variable ? -1 : isWide(operand, code) ? -2 : words++);
   });
   if (words > WORDS.length) throw new RangeError(`${row.mnemonic}: ${words} immediates`);
   return places;
@@ -62,16 +66,17 @@ const SEGMENT_FREE = [Seg.fs, Seg.gs] as readonly number[];
 
 /** What of an operand is constant in a handler. */
 function shapeOf(operand: Operand, places: Places, n: number, mode: number): string {
-  if (operand.kind === 'imm') return `i${operand.size}`;
+  if (operand.kind === 'imm') return `i${operand.size}${places.word[n] === -1 ? `=${operand.value}` : ''}`;
   if (operand.kind === 'reg') {
     const constant = places.register[n] < 0 ? operand.n : '';
     return `${operand.file}${operand.size}${operand.high ? 'h' : ''}${constant}`;
   }
-  const { seg, base, index, scale, relative, asize, size } = operand;
+  const { seg, base, index, scale, relative, asize, size, vectorIndex } = operand;
   const segment = isSegmented(mode) || SEGMENT_FREE.includes(seg) ? seg : '';
   const baseText = base < 0 ? '' : places.base[n] < 0 ? `b${base}` : 'b';
   const indexText = index < 0 ? '' : `${places.index[n] < 0 ? `x${index}` : 'x'}${scale}`;
-  return `m${size}a${asize}s${segment}${baseText}${indexText}${relative ? 'r' : ''}${hasDisp(operand) ? 'd' : ''}`;
+  const vsib = vectorIndex === undefined ? '' : `v${vectorIndex}*${scale}`;
+  return `m${size}a${asize}s${segment}${baseText}${indexText}${vsib}${relative ? 'r' : ''}${hasDisp(operand) ? 'd' : ''}`;
 }
 
 export interface X86HandlerKey extends HandlerKey {
@@ -105,6 +110,8 @@ export function operationOf(decoded: Decoded): Operation {
     } else if (word >= 0) words[word] = Number(BigInt.asIntN(32, value));
   });
   if (target !== undefined) words[0] = target;
+  // An x87 instruction names two registers at most, and remembers its opcode.
+  if (decoded.row.traits.gate === 'x87') low |= decoded.modrm << MODRM_AT;
   const shape = operands.map((operand, n) => shapeOf(operand, places, n, mode)).join(',');
   const id = `${index}.${familyOf(mode)}.${length}.${osize}.${asize}.${rep}.${lock ? 1 : 0}${w ? 1 : 0}.${vectorLength}.${seg}.${shape}`;
   const key: X86HandlerKey = { id, length, gates: gatesOf(decoded.row.traits.gate), sample: decoded };
@@ -147,5 +154,6 @@ export function operationLeaves(decoded: Decoded): Leaves {
       // A direct jump has its distance from the instruction's start.
       return target !== undefined ? sub(word(n), length) : word(n);
     },
+    modrm: () => load(op.I32_LOAD8_U, ip, 2 + MODRM_AT / 8),
   };
 }

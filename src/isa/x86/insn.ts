@@ -76,10 +76,12 @@ export interface Leaves {
   index(operand: number): RegOperand;
   disp(operand: number): Value;
   immediate(operand: number): Value;
+  /** The ModRM byte of an x87 instruction, i32. */
+  modrm(): Value;
 }
 
 /** All parts as constants. */
-export function constantLeaves({ operands }: Decoded): Leaves {
+export function constantLeaves({ operands, modrm }: Decoded): Leaves {
   return {
     register: (n) => (operands[n] as RegisterOperand).n,
     base: (n) => (operands[n] as MemoryOperand).base,
@@ -89,6 +91,7 @@ export function constantLeaves({ operands }: Decoded): Leaves {
       const operand = operands[n];
       return i64(operand.kind === 'imm' ? operand.value : 0);
     },
+    modrm: () => i32(modrm),
   };
 }
 

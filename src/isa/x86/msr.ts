@@ -48,6 +48,8 @@ export const HostCall = {
   writeCr8: 5,
   /** A random number into `result`. */
   random: 6,
+  /** (-, -): FERR#, an x87 exception waits and CR0.NE is clear. Cleared by the board (port F0h). */
+  ferr: 7,
 } as const;
 
 type Check = 'any' | 'canonical';

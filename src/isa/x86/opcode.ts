@@ -113,6 +113,10 @@ export interface Traits {
   readonly ends?: boolean;
   /** The memory operand need not be aligned (legacy SSE instructions of 16 bytes must be, otherwise). */
   readonly unaligned?: boolean;
+  /** The semantics need the immediate as a number: handlers are made for each. */
+  readonly immediate?: 'constant';
+  /** The index of the memory operand is a vector register (VSIB), which neither the destination nor the mask may be. */
+  readonly vsib?: boolean;
 }
 
 export interface Row {

@@ -259,6 +259,8 @@ export const X86_CPU = layout('x86-cpu', 1, {
   fxReserved: bytes(48),
   /** Trap after this instruction: bits of DR6. */
   pendingDebug: u32,
+  /** Working memory of the x87 FPU's arithmetic: see x87-unit.ts. */
+  x87Scratch: bytes(144),
   /** A20 gate: all ones, or bit 20 clear. */
   a20: initially(u64, 0xffff_ffff_ffff_ffffn),
 });

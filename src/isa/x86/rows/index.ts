@@ -6,5 +6,14 @@ import { moves } from './move.ts';
 import { shifts } from './shift.ts';
 import { strings } from './string.ts';
 import { systemRows } from './system.ts';
+import { x87Rows } from './x87.ts';
 
-export const rows: readonly Row[] = [...arithmetic, ...moves, ...shifts, ...control, ...strings, ...systemRows];
+export const rows: readonly Row[] = [
+  ...arithmetic,
+  ...moves,
+  ...shifts,
+  ...control,
+  ...strings,
+  ...systemRows,
+  ...x87Rows,
+];

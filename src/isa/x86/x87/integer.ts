@@ -131,13 +131,14 @@ function makeStoreDecimal(core: Core): IrFunction {
 /** (dst, a, b) -> delivered: FPREM (quotient truncated) and FPREM1 (to nearest). Sets C0 to C3. */
 function makeRemainder(core: Core, kind: 'fprem' | 'fprem1'): IrFunction {
   return define(`x87_${kind}`, ['i32', 'i32', 'i32'], 'i32', (code, dst, pa, pb) => {
-    // C2 and the quotient's bits are clear unless set below.
-    core.setStatus(code, and32(core.status, ~CONDITIONS));
+    // C0 and C3 are the quotient's; where there is none they stay, as AMD's processors have it.
+    core.setStatus(code, and32(core.status, ~(STATUS.C1 | STATUS.C2)));
     core.specials(code, dst, pa, pb);
     const a = read(code, pa);
     const b = read(code, pb);
     code.if(or32(isInfinite(a), isZero(b)), () => core.invalid(code, dst));
     core.denormals(code, i32(0), a, b);
+    core.setStatus(code, and32(core.status, ~CONDITIONS));
     code.if(isZero(a), () => core.exact(code, dst, a.se, a.significand));
     const x = core.normalise(code, a);
     const y = core.normalise(code, b);
