@@ -231,6 +231,9 @@ const RESET_ROM_BASE = 0x1_0000_0000 - RESET_ROM_SIZE;
 /** Offset 0 of the ROM in the segment that the processor starts in. */
 const RESET_OFFSET = 0x1_0000 - RESET_ROM_SIZE;
 const IA32_EFER = 0xc000_0080;
+/** IA32_MTRR_DEF_TYPE: on, and memory is write-back; kernels leave the page attribute table alone without. */
+const MTRR_DEFAULT = 0x2ff;
+const MTRR_WRITE_BACK = 0x806;
 const SELECTOR = { START: 8, CODE: 0x10, DATA: 0x18 };
 
 /** The last 4 KiB below 4 GiB of a board without firmware: from the reset vector into the kernel. */
@@ -252,6 +255,7 @@ export function buildResetRom(entry: DirectEntry): Uint8Array {
   asm.jmpFar32(SELECTOR.START, 'flat', RESET_ROM_BASE);
   asm.bits(32).label('flat').movImm(R.ax, SELECTOR.DATA);
   for (const register of [S.ds, S.es, S.fs, S.gs, S.ss]) asm.movToSegment(register, R.ax);
+  asm.movImm(R.cx, MTRR_DEFAULT).movImm(R.ax, MTRR_WRITE_BACK).alu('xor', R.dx, R.dx).db(0x0f, 0x30); // wrmsr
   asm.alu('xor', R.bp, R.bp).alu('xor', R.di, R.di).movImm(R.sp, STACK);
   if (entry.kind === 'protected') {
     asm.movImm(R.bx, entry.ebx).movImm(R.si, entry.esi).jmpFar32(SELECTOR.CODE, 'in', RESET_ROM_BASE);
