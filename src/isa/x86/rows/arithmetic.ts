@@ -132,11 +132,14 @@ const compareAndExchange: Semantics = (m) => {
   const a = m.let(m.get(0, true));
   const accumulator = m.let(m.r(RAX));
   const equal = m.let(eq(zeroExtend(a, size), zeroExtend(accumulator, size)));
-  // Memory is written in either case; a register destination of 32 bits is cleared above in either case.
-  m.set(0, select(equal, m.get(1), a));
   // The accumulator is left alone where they are equal, its upper half too.
   const old = size === 32 ? zeroExtend(a, 32) : merge(accumulator, a, size);
   m.setR(RAX, select(equal, accumulator, old));
+  // Behind the accumulator, which may be the destination. Memory is written in either case; a register of 32 bits
+  // that is not written is not cleared above either.
+  const b = m.get(1);
+  if (m.isMemory(0) || size !== 32) m.set(0, select(equal, b, a));
+  else m.setR(m.leaves.register(0), select(equal, zeroExtend(b, 32), m.r(m.leaves.register(0))));
   m.flags('sub', size, accumulator, a);
 };
 const merge = (old: Value, value: Value, size: Size): Value => {
@@ -149,16 +152,15 @@ const merge = (old: Value, value: Value, size: Size): Value => {
 const compareAndExchangePair: Semantics = (m) => {
   const half: 32 | 64 = m.decoded.w && m.bits === 64 ? 64 : 32;
   const bytes = half / 8;
-  if (half === 64) {
-    const address = m.address(0, 16, true);
-    m.if(ne(and(address, 15), 0), () => m.gp());
-  }
-  const low = m.let(m.loadPart(0, 0, half));
-  const high = m.let(m.loadPart(0, bytes, half));
+  const address = m.address(0, 2 * bytes, true);
+  if (half === 64) m.if(ne(and(address, 15), 0), () => m.gp());
+  const upper = m.let(m.bits === 64 ? add(address, bytes) : zeroExtend(add(address, bytes), 32));
+  const low = m.let(m.loadLinear(address, half, true));
+  const high = m.let(m.loadLinear(upper, half, true));
   const cut = (n: number) => zeroExtend(m.r(n), half);
   const equal = m.let(and32b(eq(low, cut(RAX)), eq(high, cut(RDX))));
-  m.storePart(0, 0, half, select(equal, cut(3), low));
-  m.storePart(0, bytes, half, select(equal, cut(1), high));
+  m.storeLinear(address, half, select(equal, cut(3), low));
+  m.storeLinear(upper, half, select(equal, cut(1), high));
   m.setR(RAX, select(equal, m.r(RAX), low));
   m.setR(RDX, select(equal, m.r(RDX), high));
   const others = and(m.flagsImage(), Eflags.arithmetic & ~Eflags.zf);

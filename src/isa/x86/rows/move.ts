@@ -8,7 +8,6 @@
 import {
   add,
   and,
-  eqz,
   extendU,
   gtS,
   ltS,
@@ -138,8 +137,8 @@ const enterFrame: Semantics = (m) => {
     m.storeAt(Seg.ss, sp.value, size, frame);
   });
   const end = m.let(m.stackOffset(sub(sp.value, allocate)));
-  // A fault of the stack is found before anything is changed.
-  m.if(eqz(shrU(end, 63)), () => void m.loadAt(Seg.ss, end, 8));
+  // The new top of the stack must be writable, though nothing is written there.
+  void m.loadLinear(m.linear(Seg.ss, end, bytes, true), size, true);
   m.setR(RBP, frame, size);
   m.setSp(end);
 };

@@ -113,8 +113,9 @@ const compare =
     const { rep, asize } = m.decoded;
     const some = rep === 0 ? i32(1) : m.let(ne(zeroExtend(m.r(RCX), asize), 0));
     repeat(m, scan ? [RDI] : [RSI, RDI], bits / 8, () => {
-      a.set(scan ? zeroExtend(m.r(RAX), bits) : m.loadAt(m.segment(), pointer(m, RSI), bits));
+      // rDI first: its fault is the one that is raised.
       b.set(m.loadAt(Seg.es, pointer(m, RDI), bits));
+      a.set(scan ? zeroExtend(m.r(RAX), bits) : m.loadAt(m.segment(), pointer(m, RSI), bits));
       const equal = eq(a.value, b.value);
       return rep === 0xf3 ? equal : xor32(equal, 1);
     });

@@ -61,26 +61,30 @@ const mayLook = (m: X86Insn): void => {
 const CONTROL = { 0: 'cr0', 2: 'cr2', 3: 'cr3', 4: 'cr4' } as const;
 
 const readControl: Semantics = (m) => {
-  m.privileged();
   const n = (m.operand(1) as RegisterOperand).n;
+  if (n !== 8 && !(n in CONTROL)) {
+    m.ud();
+    return;
+  }
+  m.privileged();
   if (n === 8) m.set(0, extendU(m.call(hostCall, i32(HostCall.readCr8), i32(0), i32(0))));
-  else if (n in CONTROL) m.set(0, m.state(CONTROL[n as keyof typeof CONTROL]));
-  else m.ud();
+  else m.set(0, m.state(CONTROL[n as keyof typeof CONTROL]));
 };
 const writeControl: Semantics = (m) => {
-  m.privileged();
   const n = (m.operand(0) as RegisterOperand).n;
+  if (n !== 8 && !(n in CONTROL)) {
+    m.ud();
+    return;
+  }
+  m.privileged();
   const value = m.let(m.zx(1));
   if (n === 0) m.raiseIf(m.call(writeCr0, value));
   else if (n === 2) m.setState('cr2', value);
   else if (n === 3) m.raiseIf(m.call(writeCr3, value));
   else if (n === 4) m.raiseIf(m.call(writeCr4, value));
-  else if (n === 8) {
+  else {
     m.if(ne(shrU(value, 4), 0), () => m.gp());
     m.call(hostCall, i32(HostCall.writeCr8), wrap(value), i32(0));
-  } else {
-    m.ud();
-    return;
   }
   m.system();
 };
@@ -94,19 +98,22 @@ const debugNumber = (m: X86Insn, n: number): number => {
   return n;
 };
 const readDebug: Semantics = (m) => {
-  m.privileged();
   const n = debugNumber(m, (m.operand(1) as RegisterOperand).n);
-  if (n > 7) m.ud();
-  else m.set(0, n < 4 ? m.state('dr', n * 8) : m.state(n === 6 ? 'dr6' : 'dr7'));
-};
-const writeDebug: Semantics = (m) => {
-  m.privileged();
-  const n = debugNumber(m, (m.operand(0) as RegisterOperand).n);
-  const value = m.let(m.zx(1));
   if (n > 7) {
     m.ud();
     return;
   }
+  m.privileged();
+  m.set(0, n < 4 ? m.state('dr', n * 8) : m.state(n === 6 ? 'dr6' : 'dr7'));
+};
+const writeDebug: Semantics = (m) => {
+  const n = debugNumber(m, (m.operand(0) as RegisterOperand).n);
+  if (n > 7) {
+    m.ud();
+    return;
+  }
+  m.privileged();
+  const value = m.let(m.zx(1));
   if (n < 4) m.setState('dr', value, n * 8);
   else {
     m.if(ne(shrU(value, 32), 0), () => m.gp());
@@ -193,10 +200,13 @@ const inspectSegment =
   };
 const adjustLevel: Semantics = (m) => {
   needsProtectedMode(m);
-  const to = m.let(and(m.get(0, true), 0xffff));
+  const to = m.let(and(m.get(0), 0xffff));
   const level = m.let(and(m.get(1), 3));
   const less = m.let(ltU32(wrap(and(to, 3)), wrap(level)));
-  m.set(0, select(less, or(and(to, 0xfffc), level), to));
+  const adjusted = m.let(or(and(to, 0xfffc), level));
+  // Memory is written only where something changes.
+  if (m.isMemory(0)) m.if(less, () => m.set(0, adjusted));
+  else m.set(0, select(less, adjusted, to));
   const others = and(m.flagsImage(), Eflags.arithmetic & ~Eflags.zf);
   m.setFlags(or(others, select(less, i64(Eflags.zf), i64(0))));
 };
@@ -285,7 +295,7 @@ const popFlags: Semantics = (m) => {
 const setAccess =
   (on: boolean): Semantics =>
   (m) => {
-    m.privileged();
+    m.if(ne32(m.state('cpl'), 0), () => m.ud());
     const flags = m.state('eflags');
     m.setState('eflags', on ? or32(flags, Eflags.ac) : and32(flags, ~Eflags.ac));
     m.call(updateMode);

@@ -1,0 +1,58 @@
+/** This machine's own processor as the oracle: runner.c, built when a test asks for it. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Case, decodeResults, encodeRecords, type Outcome } from './record.ts';
+
+const SOURCE = join(import.meta.dirname, 'native', 'runner.c');
+/** The program stands where no case's addresses are likely to lead. */
+const FLAGS =
+  '-Wl,-Ttext-segment=0x35a50000 -O1 -fno-stack-protector -fno-pic -no-pie -mgeneral-regs-only -fno-asynchronous-unwind-tables'.split(
+    ' ',
+  );
+
+export interface Runner {
+  /** Outcomes in the order of the cases; fewer when one of them came to no end. */
+  run(cases: readonly Case[], pattern: Uint8Array): Outcome[];
+  close(): void;
+}
+
+/** The runner for code of `bits`, or what is missing for one. `under`: a program that executes it, with its options. */
+export function nativeRunner(bits: 32 | 64, under: readonly string[] = []): Runner | string {
+  if (under.length === 0 && process.arch !== 'x64') return `the host is no x86-64 but ${process.arch}`;
+  const folder = mkdtempSync(join(tmpdir(), 'trapframe-x86-'));
+  const program = join(folder, 'runner');
+  const close = () => rmSync(folder, { recursive: true, force: true });
+  const mode = bits === 32 ? ['-m32'] : [];
+  const built = spawnSync('cc', [...mode, ...FLAGS, '-nostdlib', '-static', '-o', program, SOURCE], {
+    encoding: 'utf8',
+  });
+  if (built.error || built.status !== 0) {
+    close();
+    if (built.error) return 'there is no cc (Debian package gcc)';
+    return bits === 32 ? 'cc cannot build 32-bit programs (Debian package gcc-multilib)' : `cc: ${built.stderr}`;
+  }
+  return {
+    run(cases, pattern) {
+      const input = Buffer.concat([pattern, encodeRecords(cases)]);
+      const [command, ...args] = [...under, program];
+      const { stdout, status, signal, error } = spawnSync(command, args, {
+        input,
+        timeout: 30_000,
+        maxBuffer: 1 << 30,
+      });
+      if (error && (error as NodeJS.ErrnoException).code !== 'ETIMEDOUT') throw error;
+      if (status !== null && status !== 0) throw new Error(`the native runner ended with ${status}`);
+      if (signal !== null && signal !== 'SIGTERM') throw new Error(`the native runner was ended by ${signal}`);
+      return decodeResults(stdout);
+    },
+    close,
+  };
+}
+
+/** What the processor has, by Linux's names. */
+export function hostFeatures(): ReadonlySet<string> {
+  const line = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'));
+  return new Set(line?.[1].trim().split(/\s+/) ?? []);
+}
