@@ -4,6 +4,7 @@ import { arithmetic } from './arithmetic.ts';
 import { control } from './control.ts';
 import { moves } from './move.ts';
 import { shifts } from './shift.ts';
+import { simdRows } from './simd.ts';
 import { strings } from './string.ts';
 import { systemRows } from './system.ts';
 import { x87Rows } from './x87.ts';
@@ -16,4 +17,5 @@ export const rows: readonly Row[] = [
   ...strings,
   ...systemRows,
   ...x87Rows,
+  ...simdRows,
 ];

@@ -1,0 +1,155 @@
+/**
+ * Conversions between integers, single, double and half precision.
+ *
+ * Spec: SDM volume 2, CVTxx2yy, CVTTxx2yy, VCVTPH2PS, VCVTPS2PH; volume 1, 14.4
+ * "Half-Precision Floating-Point Conversion".
+ *
+ * Departure: of 256 bits the lower half is done first; where that raises an
+ * exception that is not masked, the flags of the upper half are not set.
+ */
+import { extendU, type Value, wrap } from '../../../ir/value.ts';
+import { shuffleLanes } from '../../../ir/vector.ts';
+import type { X86Insn } from '../insn.ts';
+import type { Row } from '../opcode.ts';
+import { double, type Precision, single } from '../simd/format.ts';
+import { low, widen } from '../simd/mmx.ts';
+import { simdFault, sse } from '../sse-unit.ts';
+import { imm8, isWide, mmx, setMmx, setVector, setWide, vector, wide, withMmx } from '../vector-operand.ts';
+import { first, legacy, map1, packed, scalar, scalarMap, type Semantics, vex } from './vector-forms.ts';
+
+const SCALAR = [
+  { prefix: 'F3', p: single, suffix: 'ss', feature: 'sse' },
+  { prefix: 'F2', p: double, suffix: 'sd', feature: 'sse2' },
+] as const;
+
+const toInteger =
+  (p: Precision, cut: boolean): Semantics =>
+  (m) => {
+    const size = m.size(0) === 64 ? 64 : 32;
+    const result = sse.toInteger(m, p, vector(m, 1), size, cut, simdFault(m));
+    m.set(0, size === 64 ? result : extendU(result));
+  };
+const fromInteger =
+  (p: Precision): Semantics =>
+  (m) => {
+    const n = first(m);
+    const a = vector(m, n);
+    const integer = m.size(n + 1) === 64 ? m.get(n + 1) : wrap(m.get(n + 1));
+    setVector(m, 0, sse.fromInteger(m, p, a, m.let(integer), simdFault(m)));
+  };
+
+const upperQuadword = (x: Value): Value => shuffleLanes(8, x, x, [1, 1]);
+const joined = (low: Value, high: Value): Value => shuffleLanes(8, low, high, [0, 2]);
+/** From the lower half of the source to a whole vector: 64 bits to 128, 128 to 256. */
+const widening =
+  (operation: (m: X86Insn, a: Value) => Value): Semantics =>
+  (m) => {
+    const a = vector(m, 1);
+    const result = operation(m, a);
+    if (!isWide(m)) setVector(m, 0, result);
+    else setWide(m, 0, { low: m.let(result), high: operation(m, m.let(upperQuadword(a))) });
+  };
+/** From a whole vector to half a one: 128 bits to 64, 256 to 128. */
+const narrowing =
+  (operation: (m: X86Insn, a: Value) => Value): Semantics =>
+  (m) => {
+    if (!isWide(m)) setVector(m, 0, operation(m, vector(m, 1)));
+    else {
+      const { low, high } = wide(m, 1);
+      const first = m.let(operation(m, low));
+      setVector(m, 0, joined(first, m.let(operation(m, high))));
+    }
+  };
+const wideningRows = (name: string, text: string, operation: (m: X86Insn, a: Value) => Value): Row[] => [
+  legacy(name, text, 'Vdq Wq', widening(operation), { feature: 'sse2' }),
+  vex(name, text, 'VEX.128', 'Vdq Wq', widening(operation)),
+  vex(name, text, 'VEX.256', 'Vqq Wdq', widening(operation)),
+];
+const narrowingRows = (name: string, text: string, operation: (m: X86Insn, a: Value) => Value): Row[] =>
+  packed(name, text, 'Vdq Wx', narrowing(operation), 'sse2', 'avx');
+
+const conversionRows: Row[] = [
+  ...SCALAR.flatMap(({ prefix, p, suffix, feature }) => [
+    ...scalar(`cvtsi2${suffix}`, `${prefix} 0F 2A /r`, 'Vdq Hdq Ey', fromInteger(p), feature),
+    ...scalar(`cvtt${suffix}2si`, `${prefix} 0F 2C /r`, `Gy W${suffix}`, toInteger(p, true), feature),
+    ...scalar(`cvt${suffix}2si`, `${prefix} 0F 2D /r`, `Gy W${suffix}`, toInteger(p, false), feature),
+    ...scalar(
+      p === single ? 'cvtss2sd' : 'cvtsd2ss',
+      `${prefix} 0F 5A /r`,
+      `Vdq Hdq W${suffix}`,
+      scalarMap((m, a, b) => sse.toOtherScalar(m, p, a, b, simdFault(m))),
+      'sse2',
+    ),
+  ]),
+  ...wideningRows('cvtps2pd', 'NP 0F 5A /r', (m, a) => sse.toOther(m, single, a, simdFault(m))),
+  ...narrowingRows('cvtpd2ps', '66 0F 5A /r', (m, a) => sse.toOther(m, double, a, simdFault(m))),
+  ...wideningRows('cvtdq2pd', 'F3 0F E6 /r', (_, a) => sse.fromIntegersToDouble(a)),
+  ...narrowingRows('cvtpd2dq', 'F2 0F E6 /r', (m, a) => sse.toIntegers(m, double, a, false, simdFault(m))),
+  ...narrowingRows('cvttpd2dq', '66 0F E6 /r', (m, a) => sse.toIntegers(m, double, a, true, simdFault(m))),
+  ...packed(
+    'cvtdq2ps',
+    'NP 0F 5B /r',
+    'Vx Wx',
+    map1((m, a) => sse.fromIntegers(m, a, simdFault(m))),
+    'sse2',
+    'avx',
+  ),
+  ...[
+    { name: 'cvtps2dq', prefix: '66', cut: false },
+    { name: 'cvttps2dq', prefix: 'F3', cut: true },
+  ].flatMap(({ name, prefix, cut }) =>
+    packed(
+      name,
+      `${prefix} 0F 5B /r`,
+      'Vx Wx',
+      map1((m, a) => sse.toIntegers(m, single, a, cut, simdFault(m))),
+      'sse2',
+      'avx',
+    ),
+  ),
+];
+
+// Conversions from and to MMX registers.
+
+const fromMmx =
+  (p: Precision): Semantics =>
+  (m) => {
+    // A memory operand leaves the x87 alone.
+    const convert: Semantics = () => {
+      const integers = m.let(widen(mmx(m, 1)));
+      if (p === double) setVector(m, 0, sse.fromIntegersToDouble(integers));
+      else {
+        const numbers = m.let(sse.fromIntegers(m, integers, simdFault(m)));
+        setVector(m, 0, shuffleLanes(8, vector(m, 0), numbers, [2, 1]));
+      }
+    };
+    if (m.isMemory(1)) convert(m);
+    else withMmx(convert)(m);
+  };
+const toMmx = (p: Precision, cut: boolean): Semantics =>
+  withMmx((m) => {
+    const a = vector(m, 1);
+    // Of four lanes the lower two count.
+    const numbers = p === double ? a : m.let(widen(low(a)));
+    setMmx(m, 0, m.let(low(m.let(sse.toIntegers(m, p, numbers, cut, simdFault(m))))));
+  });
+const mmxRows: Row[] = [
+  { prefix: 'NP', p: single, suffix: 'ps', size: 'q', feature: 'sse' },
+  { prefix: '66', p: double, suffix: 'pd', size: 'dq', feature: 'sse2' },
+].flatMap(({ prefix, p, suffix, size, feature }) => [
+  legacy(`cvtpi2${suffix}`, `${prefix} 0F 2A /r`, 'Vdq Qq', fromMmx(p), { feature }),
+  legacy(`cvtt${suffix}2pi`, `${prefix} 0F 2C /r`, `Pq W${size}`, toMmx(p, true), { feature }),
+  legacy(`cvt${suffix}2pi`, `${prefix} 0F 2D /r`, `Pq W${size}`, toMmx(p, false), { feature }),
+]);
+
+const toHalf = narrowing((m, a) => sse.toHalf(m, a, imm8(m, 2), simdFault(m)));
+const fromHalf = widening((m, a) => sse.fromHalf(m, a, simdFault(m)));
+const f16c = { feature: 'f16c' };
+const halfPrecision: Row[] = [
+  vex('cvtph2ps', '66 0F 38 13 /r', 'VEX.128.W0', 'Vdq Wq', fromHalf, f16c),
+  vex('cvtph2ps', '66 0F 38 13 /r', 'VEX.256.W0', 'Vqq Wdq', fromHalf, f16c),
+  vex('cvtps2ph', '66 0F 3A 1D /r', 'VEX.128.W0', 'Wq Vdq Ib', toHalf, f16c),
+  vex('cvtps2ph', '66 0F 3A 1D /r', 'VEX.256.W0', 'Wdq Vqq Ib', toHalf, f16c),
+];
+
+export const sseConvert: readonly Row[] = [...conversionRows, ...mmxRows, ...halfPrecision];
