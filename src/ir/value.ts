@@ -162,8 +162,17 @@ function binary64(code: number): (x: I64, y: I64) => Value {
         }
       }
     }
+    if (isSame(left, right)) {
+      if (code === xor || code === sub) return i64(0);
+      if (code === and || code === or) return left;
+    }
     return apply(code, left, right);
   };
+}
+
+/** The same local or register: as the operands of one operation they have one value. */
+function isSame(x: Value, y: Value): boolean {
+  return x === y || (x.op === y.op && x.imm === y.imm && (x.op === op.REG || x.op === op.LOCAL_GET));
 }
 
 function binary32(code: number): (x: I32, y: I32) => Value {
