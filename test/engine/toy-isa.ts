@@ -113,7 +113,7 @@ interface Row {
   readonly write: (m: Insn, o: Operands, mode: number, context: unknown) => void;
 }
 
-const ea = (m: Insn, o: Operands) => m.let(add(m.read(R, o.b), extendS32(o.i)));
+const ea = (m: Insn, o: Operands) => add(m.read(R, o.b), extendS32(o.i));
 const extendS32 = (x: Value) => (x.type === 'i64' ? x : extendS(x));
 const LOADS = [op.I64_LOAD8_U, op.I64_LOAD16_S, op.I64_LOAD32_U, op.I64_LOAD] as const;
 const STORES = [op.I64_STORE8, op.I64_STORE16, op.I64_STORE32, op.I64_STORE] as const;
@@ -161,7 +161,7 @@ export const ROWS: readonly Row[] = [
     form: 'abi',
     flow: 'next',
     write: (m, o) => {
-      const at = ea(m, o);
+      const at = m.let(ea(m, o));
       m.gstore(op.I64_STORE, at, add(m.gload(op.I64_LOAD, at, 'store'), m.read(R, o.a)));
     },
   },

@@ -39,10 +39,11 @@ export function findGroups(steps: readonly Step[], unaligned: boolean): Readonly
   const members = new Map<Statement, Member>();
   const open = new Map<number, Group>();
   for (const { insn } of steps) {
+    const addresses = addressesOf(insn.statements);
     for (const s of insn.statements) {
       if (s.kind === 'reg') open.delete(s.reg);
       if (s.kind !== 'gload' && s.kind !== 'gstore') continue;
-      const base = baseOf(s.address);
+      const base = baseOf(s.address.op === op.LOCAL_GET ? addresses.get(s.address.imm) : s.address);
       if (!base) continue;
       const size = op.accessSize(s.op);
       const stores = s.kind === 'gstore' || s.intent === 'store';
@@ -60,7 +61,28 @@ export function findGroups(steps: readonly Step[], unaligned: boolean): Readonly
   return members;
 }
 
-function baseOf(address: Value): { readonly reg: number; readonly offset: number } | undefined {
+/** The values of locals that are set once, before anything else may set them. */
+function addressesOf(statements: readonly Statement[]): ReadonlyMap<number, Value> {
+  const values = new Map<number, Value>();
+  const again = new Set<number>();
+  const visit = (list: readonly Statement[], nested: boolean): void => {
+    for (const s of list) {
+      if (s.kind === 'set') {
+        if (nested || values.has(s.local)) again.add(s.local);
+        values.set(s.local, s.value);
+      } else if (s.kind === 'if') {
+        visit(s.then, true);
+        visit(s.else, true);
+      } else if (s.kind === 'loop' || s.kind === 'block') visit(s.body, true);
+    }
+  };
+  visit(statements, false);
+  for (const local of again) values.delete(local);
+  return values;
+}
+
+function baseOf(address: Value | undefined): { readonly reg: number; readonly offset: number } | undefined {
+  if (!address) return undefined;
   if (address.op === op.REG) return { reg: address.imm, offset: 0 };
   if (address.op !== op.i64Integer.add || address.a?.op !== op.REG) return undefined;
   const { b } = address;
