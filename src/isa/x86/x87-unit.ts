@@ -10,9 +10,8 @@
  * is read and written as 8 and 2 bytes everywhere, so that a processor can
  * forward what it has just stored.
  *
- * Departures: in 64-bit code the selectors of the instruction and data
- * pointers are not kept. Where CR0.NE is clear the board hears of a waiting
- * exception by the next waiting instruction, which then executes.
+ * Departure: where CR0.NE is clear the board hears of a waiting exception by
+ * the next waiting instruction (HostCall.ferr), which then executes.
  */
 import { type Code, define } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
