@@ -131,6 +131,7 @@ export const X86_DEVICES: DeviceTable = {
     about: 'what the guest writes to a port goes to a chardev',
     properties: ['iobase', 'readback', 'chardev'],
   },
+  'pc-testdev': { about: 'ports, memory and interrupt lines for test programs', properties: [] },
   pvpanic: { about: 'the guest tells of its panics', properties: ['ioport', 'events'] },
   VGA: { about: 'standard VGA', properties: [...TRANSPORT, 'vgamem_mb', 'edid', 'xres', 'yres', 'xmax', 'ymax'] },
 };

@@ -8,6 +8,7 @@ import { Fdc } from '../devices/fdc/fdc.ts';
 import { FloppyDrive } from '../devices/fdc/floppy-drive.ts';
 import { I8042 } from '../devices/i8042/i8042.ts';
 import { IsaDebugExit } from '../devices/isa-debug-exit/isa-debug-exit.ts';
+import { PcTestdev, TESTDEV } from '../devices/pc-testdev/pc-testdev.ts';
 import { Parallel } from '../devices/parallel/parallel.ts';
 import { Port92 } from '../devices/port92/port92.ts';
 import { Pvpanic } from '../devices/pvpanic/pvpanic.ts';
@@ -99,6 +100,12 @@ function addSmallDevices(chipset: PcChipset, outcome: IsaOutcome): void {
       const backend = config.chardevs.find(({ id: chardev }) => chardev === properties['chardev'])?.backend;
       const debugcon = new Debugcon(name, wiring, backend, portOf(driver, properties['readback'], 0xe9));
       chipset.port(name, port(0xe9), 1, chipset.add(debugcon).mmio);
+    } else if (driver === 'pc-testdev') {
+      const irqs = Array.from({ length: 16 }, (_, irq) => chipset.gsi(irq));
+      const testdev = chipset.add(new PcTestdev(name, wiring, irqs));
+      for (const part of ['data', 'flush', 'bytes', 'lines'] as const)
+        chipset.port(`${name}-${part}`, TESTDEV[part].base, TESTDEV[part].size, testdev[part]);
+      chipset.bus.add(name, TESTDEV.memory.base, TESTDEV.memory.size, testdev.memory);
     } else if (driver === 'pvpanic') {
       const panic = new Pvpanic(name, wiring, (event) => wiring.log.guestError(name, `the guest ${event}`));
       chipset.port(name, port(0x505), 1, chipset.add(panic).mmio);

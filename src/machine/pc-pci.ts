@@ -63,7 +63,7 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
 }
 
 /** Drivers that sit on ports, and are the board's to place. */
-export const ISA_DRIVERS: readonly string[] = ['isa-debug-exit', 'isa-debugcon', 'pvpanic', 'isa-serial'];
+export const ISA_DRIVERS: readonly string[] = ['isa-debug-exit', 'isa-debugcon', 'pvpanic', 'pc-testdev', 'isa-serial'];
 
 /** Slot and function of `addr=05.1`; the first free slot without. */
 function plugFunction(bus: PciBus, pci: PciFunction, addr: string | undefined, driver: string): void {
