@@ -104,7 +104,8 @@ export function encode(row: Row, random: Random, place: Place): Encoded {
     isMemory || offset !== undefined || traits.string || /^(xlat|maskmov|vmaskmovdqu|clzero)/.test(row.mnemonic);
   let asize: 16 | 32 | 64 = bits;
   const other = usesAddress || /^(loop|jcxz)/.test(row.mnemonic) ? 0.15 : 0.02;
-  const has67 = random.chance(other);
+  const gather = /gather/.test(row.mnemonic);
+  const has67 = random.chance(other) && !(gather && !long);
   if (has67) asize = long ? 32 : 16;
   let segment: 'fs' | 'gs' | undefined;
   if (usesAddress && random.chance(asize === 16 ? 0.8 : 0.12)) segment = random.pick(['fs', 'gs'] as const);
@@ -115,7 +116,13 @@ export function encode(row: Row, random: Random, place: Place): Encoded {
   const gprs = long ? 16 : 8;
   let reg = opcode.digit ?? (codes.some((c) => c[0] === 'S') ? random.pick([0, 2, 3, 4, 5]) : random.below(gprs));
   const vvvvUsed = codes.some((code) => /^[HB]/.test(code));
-  const vvvv = vvvvUsed ? random.below(gprs) : place.wrong && random.chance(0.02) ? 3 : 0;
+  const vvvv = gather
+    ? (reg + 1 + random.below(gprs - 1)) % gprs
+    : vvvvUsed
+      ? random.below(gprs)
+      : place.wrong && random.chance(0.02)
+        ? 3
+        : 0;
   let rex = 0;
   let r = reg >> 3;
   if (opcode.digit !== undefined && long && random.chance(0.1)) r = 1;
@@ -151,7 +158,6 @@ export function encode(row: Row, random: Random, place: Place): Encoded {
       }
       address = { base, index, vectorIndex: -1, scale: 0, disp, asize, segment };
     } else {
-      const gather = codes.some((code) => /^(Mvx|Mvy|Vm)/.test(code)) || /gather/.test(row.mnemonic);
       let mod = random.below(3);
       const sib = gather || random.chance(0.4);
       let base = random.below(gprs);
@@ -170,7 +176,9 @@ export function encode(row: Row, random: Random, place: Place): Encoded {
         if (random.chance(0.3)) b = long ? 1 : 0;
       } else if (sib || (base & 7) === 4) {
         scale = random.below(4);
-        if (gather) vectorIndex = random.below(gprs);
+        // Three different registers.
+        if (gather)
+          vectorIndex = random.pick(Array.from({ length: gprs }, (_, n) => n).filter((n) => n !== reg && n !== vvvv));
         else {
           index = random.chance(0.85) ? random.below(gprs) : 4;
           if (index === 4) index = -1;

@@ -96,6 +96,15 @@ export function effectOf(decoded: Decoded, state: StateAccess): Effect {
   return { reads, writes: mask('ocszp') & ~overflow & ~carry, undefined: overflow | carry | mask('a') };
 }
 
+/** Operands for which the SDM says nothing: of F2XM1 beyond 1, of FYL2XP1 beyond 1 - sqrt(1/2). */
+function isOutside(mnemonic: string, state: StateAccess): boolean {
+  if (mnemonic !== 'f2xm1' && mnemonic !== 'fyl2xp1') return false;
+  const exponent = Number(state.get64('fpr', 2 * state.get32('ftop') + 1)) & 0x7fff;
+  return exponent !== 0x7fff && exponent >= (mnemonic === 'f2xm1' ? 0x3fff : 0x3ffd);
+}
+
+const PARTIAL = /^(pusha|popa|enter|fn?save|fn?stenv|v?maskmov(q|dqu)|v(p?gather|p?maskmov).*)$/;
+
 /** Follows a case: which flags are undefined, and whether anything that is compared depends on them. */
 export class Undefined {
   flags = 0;
@@ -103,14 +112,25 @@ export class Undefined {
   before = 0;
   /** Something read what is undefined. */
   tainted = false;
-  /** Where it faults it may have done a part of its work. */
+  /** Where it faults it may have done a part of its work: how much is the processor's own. */
   partial = false;
+  /** Single-precision results are approximations. */
+  approximate = false;
+  /** C1 of the x87 status word: the SDM has it cleared, AMD's processors leave it. */
+  c1 = false;
+  /** The SDM has unaligned operands in memory fault, AMD's processors take them. */
+  unaligned = false;
   watch(decoded: Decoded | undefined, state: StateAccess): void {
     this.before = this.flags;
     if (!decoded) return;
     const effect = effectOf(decoded, state);
     if (effect.reads & this.flags || effect.result) this.tainted = true;
-    if (/^(pusha|popa|enter)$/.test(decoded.row.mnemonic)) this.partial = true;
+    const { mnemonic } = decoded.row;
+    if (PARTIAL.test(mnemonic)) this.partial = true;
+    if (/^v?r(cp|sqrt)[ps]s$/.test(mnemonic)) this.approximate = true;
+    if (/^fu?comip?$/.test(mnemonic)) this.c1 = true;
+    if (isOutside(mnemonic, state)) this.tainted = true;
+    if (mnemonic.startsWith('sha')) this.unaligned = true;
     this.flags = (this.flags & ~effect.writes) | effect.undefined;
   }
 }
