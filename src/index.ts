@@ -17,6 +17,7 @@ import type { CharBackend } from './hw/chardev.ts';
 import type { Disk } from './hw/disk.ts';
 import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from './machine/api.ts';
 import type { DeviceConfig, DriveConfig, MachineConfig } from './machine/config.ts';
+import { PC_NAMES } from './machine/pc-names.ts';
 
 export { ConfigError, HostError, TrapframeError };
 export { SerialStream };
@@ -42,7 +43,9 @@ export interface DriveOptions {
   /** Name for `-device`-like entries; drive0, drive1, ... when left out. */
   readonly id?: string;
   /** How it is attached: a virtio disk unless said otherwise. */
-  readonly interface?: 'virtio' | 'none' | 'pflash';
+  readonly interface?: 'virtio' | 'none' | 'pflash' | 'ide' | 'floppy';
+  /** A CD-ROM. */
+  readonly cdrom?: boolean;
   readonly index?: number;
   readonly readOnly?: boolean;
   /** Writes stay in memory and are forgotten. */
@@ -51,8 +54,8 @@ export interface DriveOptions {
 }
 
 export interface MachineOptions {
-  /** The board; `virt` is the only one. */
-  readonly machine?: 'virt';
+  /** The board by QEMU's name: `virt` (RISC-V, the default), `pc`, `q35`, `microvm`, `isapc`. */
+  readonly machine?: string;
   readonly machineProperties?: Readonly<Record<string, string>>;
   /** Bytes, or `512M`, `1G`, ...; 128 MiB when left out. */
   readonly memory?: number | string;
@@ -79,6 +82,8 @@ export interface MachineOptions {
   /** Stop instead of ending. */
   readonly noShutdown?: boolean;
   readonly fwCfg?: Readonly<Record<string, FileOrBytes>>;
+  /** Firmware that a PC looks for, by QEMU's file names: `bios-256k.bin`, `vgabios-stdvga.bin`. */
+  readonly roms?: Readonly<Record<string, FileOrBytes>>;
 }
 
 /** How a machine ended. `code` is what a command line would exit with. */
@@ -133,7 +138,11 @@ export class Machine implements AsyncDisposable {
         machine: options.machine ?? 'virt',
         machineProperties: options.machineProperties,
         accel: options.accel ?? 'jit',
-        cpu: { model: options.cpu?.model ?? 'rv64', features: options.cpu?.features ?? {} },
+        cpu: {
+          model: options.cpu?.model ?? (Object.hasOwn(PC_NAMES, options.machine ?? 'virt') ? 'qemu64' : 'rv64'),
+          features: options.cpu?.features ?? {},
+        },
+        roms: await loadAll(options.roms ?? {}),
         cpus: options.cpus ?? 1,
         memory:
           typeof options.memory === 'string' ? size('memory', 'memory', options.memory) : (options.memory ?? 2 ** 27),
@@ -241,8 +250,8 @@ async function loadAll(sources: Readonly<Record<string, FileOrBytes>>): Promise<
 }
 
 async function openDrive(options: DriveOptions, number: number): Promise<DriveConfig> {
-  const { id = `drive${number}`, interface: type = 'virtio', index, serial } = options;
-  if (options.disk) return { id, disk: options.disk, interface: type, index, serial };
+  const { id = `drive${number}`, interface: type = 'virtio', index, serial, cdrom } = options;
+  if (options.disk) return { id, disk: options.disk, interface: type, index, serial, cdrom };
   if (options.file === undefined)
     throw new ConfigError('drive-empty', `the drive ${id} has no medium`, 'give file or disk');
   const [{ NodeFile }, { RawDisk }] = await Promise.all([import('./host/node/file.ts'), import('./storage/raw.ts')]);
@@ -253,5 +262,5 @@ async function openDrive(options: DriveOptions, number: number): Promise<DriveCo
     const { MemoryOverlay } = await import('./storage/memory-overlay.ts');
     disk = new MemoryOverlay(disk);
   }
-  return { id, disk, interface: type, index, serial };
+  return { id, disk, interface: type, index, serial, cdrom };
 }

@@ -136,7 +136,8 @@ export function parseDevice(where: string, text: string, ids: Set<string>, choic
       properties[key] = value;
     else throw new OptionError(where, `Property '${driver}.${key}' not found`, `-device ${driver},help lists them`);
   }
-  if (/^(virtio-blk-|ide-hd)/.test(driver) && !properties.drive) throw new OptionError(where, 'drive property not set');
+  if (/^(virtio-blk-|ide-hd|nvme)/.test(driver) && !properties.drive)
+    throw new OptionError(where, 'drive property not set');
   if (driver === 'virtserialport' && !properties.name && !properties.chardev) properties.name = '';
   return { driver, id, properties };
 }

@@ -133,6 +133,7 @@ export const X86_DEVICES: DeviceTable = {
   },
   'pc-testdev': { about: 'ports, memory and interrupt lines for test programs', properties: [] },
   pvpanic: { about: 'the guest tells of its panics', properties: ['ioport', 'events'] },
+  nvme: { about: 'NVMe disk (drive=ID,serial=TEXT)', properties: [...TRANSPORT, ...DISK] },
   VGA: { about: 'standard VGA', properties: [...TRANSPORT, 'vgamem_mb', 'edid', 'xres', 'yres', 'xmax', 'ymax'] },
 };
 export const X86_ALIASES: Readonly<Record<string, string>> = {

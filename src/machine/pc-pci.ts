@@ -1,5 +1,6 @@
 /** `-device` on a PC's PCI bus: drivers by name, slots by `addr`. */
 import { ConfigError } from '../bits/errors.ts';
+import { Nvme } from '../devices/nvme/nvme.ts';
 import { Vga } from '../devices/vga/vga.ts';
 import { vgaPci } from '../devices/vga/vga-pci.ts';
 import { VirtioPci } from '../devices/virtio-pci/virtio-pci.ts';
@@ -52,6 +53,15 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
     if (driver === 'VGA') {
       const pci = addVga(chipset, device.id ?? numbered('vga'), numbered('card'), false);
       plugFunction(bus, pci, properties['addr'], driver);
+    } else if (driver === 'nvme') {
+      const drive = config.drives.find(({ id }) => id === properties['drive']);
+      if (!drive)
+        throw new ConfigError('drive-missing', 'nvme names no drive', 'add -drive if=none,id=…,file=… and drive=…');
+      const serial = properties['serial'] ?? drive.serial ?? '';
+      const nvme = new Nvme(device.id ?? numbered('nvme'), wiring, drive.disk, { serial });
+      chipset.devices.push(nvme, nvme.pci);
+      plugFunction(bus, nvme.pci, properties['addr'], driver);
+      bootable(nvme.pci, properties['bootindex'], 'nvme', plugged);
     } else if (kind !== undefined && model && !driver.endsWith('-device')) {
       const name = device.id ?? numbered(kind);
       virtio(model(device, { config, wiring, name, random: (into) => parts.random(into) }), properties, driver);
@@ -82,7 +92,8 @@ function bootable(pci: PciFunction, index: string | undefined, type: string, plu
   if (index === undefined) return;
   const slot = (pci.devfn >> 3).toString(16);
   const number = pci.devfn & 7;
-  const path = `/pci@i0cf8/${type}@${slot}${number ? `,${number}` : ''}/disk@0,0`;
+  const disk = type === 'nvme' ? 'namespace@1,0' : 'disk@0,0';
+  const path = `/pci@i0cf8/${type}@${slot}${number ? `,${number}` : ''}/${disk}`;
   plugged.boot.push({ index: Number(index), path });
 }
 
@@ -106,6 +117,6 @@ export function placeVga(chipset: PcChipset, vga: Vga): void {
 }
 
 function unknownDriver(driver: string): ConfigError {
-  const known = [...Object.keys(VIRTIO_MODELS).map((kind) => `${kind}-pci`), 'VGA', ...IDE_DRIVERS].join(', ');
+  const known = [...Object.keys(VIRTIO_MODELS).map((kind) => `${kind}-pci`), 'VGA', 'nvme', ...IDE_DRIVERS].join(', ');
   return new ConfigError('device-unknown', `the board has no device ${driver}`, `known are ${known}`);
 }

@@ -181,6 +181,9 @@ test('a disk, a CD-ROM and virtio disks are where the command line puts them; wh
   const names = board.devices.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length, 'names are unique');
   assert.ok(names.includes('ide0-0') && names.includes('ide1-0'));
+  const nvme = { driver: 'nvme', properties: { drive: 'n', serial: 'x', addr: '7' } };
+  const { board: other } = await build(config('q35', { drives: [drive('none', 'n')], devices: [nvme] }));
+  assert.equal(pciRead(other, 7, 0, 8) >>> 8, 0x01_0802);
   await assert.rejects(build(config('pc', { drives: [drive('scsi', 's')] })), { code: 'drive-interface' });
   await assert.rejects(build(config('pc', { drives: [drive('ide', 'a', { index: 9 })] })), { code: 'ide-full' });
   await assert.rejects(build(config('pc', { devices: [{ driver: 'nonesuch', properties: {} }] })), {
