@@ -68,6 +68,7 @@ function eachRegister(m: X86Insn, count: number, body: (offset: Value) => void):
 const vectorCount = (m: X86Insn): number => (m.bits === 64 ? 16 : 8);
 /** Pointers are 64 bits wide, without selectors. */
 const hasLongPointers = (m: X86Insn): boolean => m.decoded.w && m.bits === 64;
+/** Within an area. It does not reach across the end of 32-bit addresses: it is aligned, and inside its segment. */
 const behindAddress = (base: Value, bytes: number, offset: Value): Value => add(add(base, bytes), extendU(offset));
 
 // x87.

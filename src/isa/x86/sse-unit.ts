@@ -7,7 +7,7 @@
 import { and, ne } from '../../ir/value.ts';
 import { get, put } from './field.ts';
 import type { X86Insn } from './insn.ts';
-import { type Fault, isFast } from './simd/mxcsr.ts';
+import { isFast } from './simd/mxcsr.ts';
 import { Sse } from './simd/sse.ts';
 import { AT, Cr4, Vector } from './state.ts';
 
@@ -20,9 +20,7 @@ export const sse = new Sse({
 /** The bits of MXCSR that exist. */
 export const MXCSR_MASK = 0xffff;
 
-export const simdFault =
-  (m: X86Insn): Fault =>
-  () => {
-    m.if(ne(and(m.state('cr4'), Cr4.osxmmexcpt), 0), () => m.fault(Vector.xm));
-    m.ud();
-  };
+export const simdFault = (m: X86Insn) => (): void => {
+  m.if(ne(and(m.state('cr4'), Cr4.osxmmexcpt), 0), () => m.fault(Vector.xm));
+  m.ud();
+};

@@ -11,7 +11,7 @@
  */
 import type { RegOperand } from '../../ir/insn.ts';
 import * as op from '../../ir/op.ts';
-import { add, add32, and32, cpu, gtU32, i64, load, ne32, type Value, wrap } from '../../ir/value.ts';
+import { add, add32, and, and32, cpu, gtU32, i64, load, ne32, type Value, wrap, zext32 } from '../../ir/value.ts';
 import { zero } from '../../ir/vector.ts';
 import type { ImmediateOperand } from './decode.ts';
 import { type X86Insn, XMM, YMMH } from './insn.ts';
@@ -55,10 +55,21 @@ export function vectorAddress(m: X86Insn, n: number, bytes: number, write: boole
   return address;
 }
 
-/** A store in two parts that is seen whole or not at all: faults first where the part behind `first` bytes would. */
-function storable(m: X86Insn, address: Value, bytes: number): void {
-  const crosses = gtU32(and32(wrap(address), 0xfff), 0x1000 - bytes);
-  m.if(crosses, () => void m.gload(op.I64_LOAD8_U, add(address, bytes - 1), 'store'));
+/** The linear address `bytes` behind another. */
+export function behind(m: X86Insn, address: Value, bytes: number): Value {
+  const sum = add(address, bytes);
+  return m.bits === 64 ? sum : zext32(sum);
+}
+/** Faults where a store to memory operand `n` would; nothing has been changed yet. */
+export function storable(m: X86Insn, n: number): void {
+  const bytes = m.operand(n).size / 8;
+  m.gload(bytes === 8 ? op.I64_LOAD : op.V128_LOAD, m.address(n, bytes, true), 'store');
+}
+/** A store of 32 bytes in two parts is seen whole or not at all: faults first where the next page would. */
+function bothStorable(m: X86Insn, address: Value): void {
+  m.if(gtU32(and32(wrap(address), 0xfff), 0x1000 - 32), () => {
+    m.gload(op.I64_LOAD8_U, and(behind(m, address, 31), -0x1000), 'store');
+  });
 }
 
 // Operands.
@@ -81,7 +92,7 @@ export function wide(m: X86Insn, n: number, aligned = false): Wide {
     return { low: xmm(m, register), high: upper(m, register) };
   }
   const address = vectorAddress(m, n, 32, false, aligned);
-  return { low: m.gload(op.V128_LOAD, address), high: m.gload(op.V128_LOAD, add(address, 16)) };
+  return { low: m.gload(op.V128_LOAD, address), high: m.gload(op.V128_LOAD, behind(m, address, 16)) };
 }
 
 /** Writes operand `n`: the low half of a register, or as many bits of memory as its code says. */
@@ -100,10 +111,10 @@ export function setWide(m: X86Insn, n: number, { low, high }: Wide, aligned = fa
     return;
   }
   const address = vectorAddress(m, n, 32, true, aligned);
-  if (!aligned) storable(m, address, 32);
+  if (!aligned) bothStorable(m, address);
   const [first, second] = [m.let(low), m.let(high)];
   m.gstore(op.V128_STORE, address, first);
-  m.gstore(op.V128_STORE, add(address, 16), second);
+  m.gstore(op.V128_STORE, behind(m, address, 16), second);
 }
 
 // MMX registers: significands of the x87's, physically numbered.
@@ -126,12 +137,16 @@ export function setMmx(m: X86Insn, n: number, value: Value): void {
   m.store(op.I64_STORE, base, value, offset);
   m.store(op.I64_STORE, base, i64(0xffff), offset + 8);
 }
-/** A row of MMX: reports an x87 exception that waits; leaves the stack starting at 0 and all registers valid. */
+/** The transition to MMX: the stack starts at 0 and all registers are valid. */
+export function enterMmx(m: X86Insn): void {
+  m.setState('ftop', 0);
+  m.setState('ftag', 0);
+}
+/** A row of MMX: reports an x87 exception that waits; afterwards the transition has happened. */
 export const withMmx =
   (semantics: (m: X86Insn) => void) =>
   (m: X86Insn): void => {
     pendingX87(m);
     semantics(m);
-    m.setState('ftop', 0);
-    m.setState('ftag', 0);
+    enterMmx(m);
   };

@@ -14,7 +14,7 @@ import type { MemoryOperand } from '../decode.ts';
 import { type X86Insn, XMM, YMMH, zeroExtend } from '../insn.ts';
 import type { Row } from '../opcode.ts';
 import { range, type Wide } from '../simd/operation.ts';
-import { isWide, setVector, setWide, setXmm, vector, wide, xmm } from '../vector-operand.ts';
+import { behind, isWide, setVector, setWide, setXmm, vector, wide, xmm } from '../vector-operand.ts';
 import { both, type Semantics, vex } from './vector-forms.ts';
 
 type Width = 32 | 64;
@@ -40,7 +40,7 @@ const maskedLoad =
       const value = m.var(zero);
       for (const lane of range(128 / width))
         m.if(isChosen(width, mask, lane), () => {
-          const loaded = m.gload(LOAD[width], add(address, 16 * half + (lane * width) / 8));
+          const loaded = m.gload(LOAD[width], behind(m, address, 16 * half + (lane * width) / 8));
           value.set(shapeOf(width).replaceLane(value.value, lane, loaded));
         });
       return value.value;
@@ -59,7 +59,7 @@ const maskedStore =
       masks.forEach((mask, half) => {
         for (const lane of range(128 / width))
           m.if(isChosen(width, mask, lane), () =>
-            act(add(address, 16 * half + (lane * width) / 8), shapeOf(width).extractLane(data[half], lane)),
+            act(behind(m, address, 16 * half + (lane * width) / 8), shapeOf(width).extractLane(data[half], lane)),
           );
       });
     each((at, value) => m.gstore(STORE[width], at, value));

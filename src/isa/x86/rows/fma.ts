@@ -8,6 +8,7 @@
 import type { Value } from '../../../ir/value.ts';
 import type { Row } from '../opcode.ts';
 import { double, type Precision, single } from '../simd/format.ts';
+import type { Fault } from '../simd/mxcsr.ts';
 import type { FmaSigns } from '../simd/sse.ts';
 import { simdFault, sse } from '../sse-unit.ts';
 import { isWide, setVector, setWide, vector, wide } from '../vector-operand.ts';
@@ -46,15 +47,20 @@ const arranged = (order: Order, operands: readonly Value[]): [Value, Value, Valu
 const packed =
   (p: Precision, order: Order, signs: readonly FmaSigns[]): Semantics =>
   (m) => {
-    const compute = (operands: readonly Value[]): Value =>
-      m.let(sse.fma(m, p, ...arranged(order, operands), signs, simdFault(m)));
+    const compute = (operands: readonly Value[], fault: Fault): Value =>
+      m.let(sse.fma(m, p, ...arranged(order, operands), signs, fault));
+    const fault = simdFault(m);
     if (!isWide(m)) {
-      setVector(m, 0, compute([vector(m, 0), vector(m, 1), vector(m, 2)]));
+      setVector(m, 0, compute([vector(m, 0), vector(m, 1), vector(m, 2)], fault));
       return;
     }
     const all = [wide(m, 0), wide(m, 1), wide(m, 2)];
-    const low = compute(all.map((operand) => operand.low));
-    setWide(m, 0, { low, high: compute(all.map((operand) => operand.high)) });
+    const half = (note: Fault, upper: boolean) =>
+      compute(
+        all.map((operand) => (upper ? operand.high : operand.low)),
+        note,
+      );
+    setWide(m, 0, sse.control.halves(m, half, fault));
   };
 const scalar =
   (p: Precision, order: Order, signs: FmaSigns): Semantics =>

@@ -3,19 +3,38 @@
  *
  * Spec: SDM volume 2, CVTxx2yy, CVTTxx2yy, VCVTPH2PS, VCVTPS2PH; volume 1, 14.4
  * "Half-Precision Floating-Point Conversion".
- *
- * Departure: of 256 bits the lower half is done first; where that raises an
- * exception that is not masked, the flags of the upper half are not set.
  */
 import { extendU, type Value, wrap } from '../../../ir/value.ts';
 import { shuffleLanes } from '../../../ir/vector.ts';
-import type { X86Insn } from '../insn.ts';
 import type { Row } from '../opcode.ts';
 import { double, type Precision, single } from '../simd/format.ts';
 import { low, widen } from '../simd/mmx.ts';
+import type { Fault } from '../simd/mxcsr.ts';
 import { simdFault, sse } from '../sse-unit.ts';
-import { imm8, isWide, mmx, setMmx, setVector, setWide, vector, wide, withMmx } from '../vector-operand.ts';
-import { first, legacy, map1, packed, scalar, scalarMap, type Semantics, vex } from './vector-forms.ts';
+import {
+  enterMmx,
+  imm8,
+  isWide,
+  mmx,
+  setMmx,
+  setVector,
+  setWide,
+  storable,
+  vector,
+  wide,
+  withMmx,
+} from '../vector-operand.ts';
+import {
+  type FloatOne,
+  first,
+  float1,
+  legacy,
+  packed,
+  scalar,
+  scalarMap,
+  type Semantics,
+  vex,
+} from './vector-forms.ts';
 
 const SCALAR = [
   { prefix: 'F3', p: single, suffix: 'ss', feature: 'sse' },
@@ -42,30 +61,38 @@ const upperQuadword = (x: Value): Value => shuffleLanes(8, x, x, [1, 1]);
 const joined = (low: Value, high: Value): Value => shuffleLanes(8, low, high, [0, 2]);
 /** From the lower half of the source to a whole vector: 64 bits to 128, 128 to 256. */
 const widening =
-  (operation: (m: X86Insn, a: Value) => Value): Semantics =>
+  (operation: FloatOne): Semantics =>
   (m) => {
     const a = vector(m, 1);
-    const result = operation(m, a);
-    if (!isWide(m)) setVector(m, 0, result);
-    else setWide(m, 0, { low: m.let(result), high: operation(m, m.let(upperQuadword(a))) });
+    const fault = simdFault(m);
+    if (!isWide(m)) setVector(m, 0, operation(m, a, fault, false));
+    else {
+      const above = m.let(upperQuadword(a));
+      const half = (note: Fault, upper: boolean) => operation(m, upper ? above : a, note, upper);
+      setWide(m, 0, sse.control.halves(m, half, fault));
+    }
   };
 /** From a whole vector to half a one: 128 bits to 64, 256 to 128. */
 const narrowing =
-  (operation: (m: X86Insn, a: Value) => Value): Semantics =>
+  (operation: FloatOne): Semantics =>
   (m) => {
-    if (!isWide(m)) setVector(m, 0, operation(m, vector(m, 1)));
+    const fault = simdFault(m);
+    // A store that faults has raised no exception.
+    if (m.isMemory(0)) storable(m, 0);
+    if (!isWide(m)) setVector(m, 0, operation(m, vector(m, 1), fault, false));
     else {
-      const { low, high } = wide(m, 1);
-      const first = m.let(operation(m, low));
-      setVector(m, 0, joined(first, m.let(operation(m, high))));
+      const a = wide(m, 1);
+      const half = (note: Fault, upper: boolean) => operation(m, upper ? a.high : a.low, note, upper);
+      const { low, high } = sse.control.halves(m, half, fault);
+      setVector(m, 0, joined(low, high));
     }
   };
-const wideningRows = (name: string, text: string, operation: (m: X86Insn, a: Value) => Value): Row[] => [
+const wideningRows = (name: string, text: string, operation: FloatOne): Row[] => [
   legacy(name, text, 'Vdq Wq', widening(operation), { feature: 'sse2' }),
   vex(name, text, 'VEX.128', 'Vdq Wq', widening(operation)),
   vex(name, text, 'VEX.256', 'Vqq Wdq', widening(operation)),
 ];
-const narrowingRows = (name: string, text: string, operation: (m: X86Insn, a: Value) => Value): Row[] =>
+const narrowingRows = (name: string, text: string, operation: FloatOne): Row[] =>
   packed(name, text, 'Vdq Wx', narrowing(operation), 'sse2', 'avx');
 
 const conversionRows: Row[] = [
@@ -77,20 +104,20 @@ const conversionRows: Row[] = [
       p === single ? 'cvtss2sd' : 'cvtsd2ss',
       `${prefix} 0F 5A /r`,
       `Vdq Hdq W${suffix}`,
-      scalarMap((m, a, b) => sse.toOtherScalar(m, p, a, b, simdFault(m))),
+      scalarMap((m, a, b, fault) => sse.toOtherScalar(m, p, a, b, fault)),
       'sse2',
     ),
   ]),
-  ...wideningRows('cvtps2pd', 'NP 0F 5A /r', (m, a) => sse.toOther(m, single, a, simdFault(m))),
-  ...narrowingRows('cvtpd2ps', '66 0F 5A /r', (m, a) => sse.toOther(m, double, a, simdFault(m))),
+  ...wideningRows('cvtps2pd', 'NP 0F 5A /r', (m, a, fault) => sse.toOther(m, single, a, fault)),
+  ...narrowingRows('cvtpd2ps', '66 0F 5A /r', (m, a, fault) => sse.toOther(m, double, a, fault)),
   ...wideningRows('cvtdq2pd', 'F3 0F E6 /r', (_, a) => sse.fromIntegersToDouble(a)),
-  ...narrowingRows('cvtpd2dq', 'F2 0F E6 /r', (m, a) => sse.toIntegers(m, double, a, false, simdFault(m))),
-  ...narrowingRows('cvttpd2dq', '66 0F E6 /r', (m, a) => sse.toIntegers(m, double, a, true, simdFault(m))),
+  ...narrowingRows('cvtpd2dq', 'F2 0F E6 /r', (m, a, fault) => sse.toIntegers(m, double, a, false, fault)),
+  ...narrowingRows('cvttpd2dq', '66 0F E6 /r', (m, a, fault) => sse.toIntegers(m, double, a, true, fault)),
   ...packed(
     'cvtdq2ps',
     'NP 0F 5B /r',
     'Vx Wx',
-    map1((m, a) => sse.fromIntegers(m, a, simdFault(m))),
+    float1((m, a, fault) => sse.fromIntegers(m, a, fault)),
     'sse2',
     'avx',
   ),
@@ -102,7 +129,7 @@ const conversionRows: Row[] = [
       name,
       `${prefix} 0F 5B /r`,
       'Vx Wx',
-      map1((m, a) => sse.toIntegers(m, single, a, cut, simdFault(m))),
+      float1((m, a, fault) => sse.toIntegers(m, single, a, cut, fault)),
       'sse2',
       'avx',
     ),
@@ -131,6 +158,8 @@ const toMmx = (p: Precision, cut: boolean): Semantics =>
     const a = vector(m, 1);
     // Of four lanes the lower two count.
     const numbers = p === double ? a : m.let(widen(low(a)));
+    // The x87's state has changed when an exception is raised.
+    enterMmx(m);
     setMmx(m, 0, m.let(low(m.let(sse.toIntegers(m, p, numbers, cut, simdFault(m))))));
   });
 const mmxRows: Row[] = [
@@ -142,8 +171,8 @@ const mmxRows: Row[] = [
   legacy(`cvt${suffix}2pi`, `${prefix} 0F 2D /r`, `Pq W${size}`, toMmx(p, false), { feature }),
 ]);
 
-const toHalf = narrowing((m, a) => sse.toHalf(m, a, imm8(m, 2), simdFault(m)));
-const fromHalf = widening((m, a) => sse.fromHalf(m, a, simdFault(m)));
+const toHalf = narrowing((m, a, fault) => sse.toHalf(m, a, imm8(m, 2), fault));
+const fromHalf = widening((m, a, fault) => sse.fromHalf(m, a, fault));
 const f16c = { feature: 'f16c' };
 const halfPrecision: Row[] = [
   vex('cvtph2ps', '66 0F 38 13 /r', 'VEX.128.W0', 'Vdq Wq', fromHalf, f16c),

@@ -18,7 +18,20 @@ import { double, type Precision, single } from '../simd/format.ts';
 import * as shuffle from '../simd/shuffle.ts';
 import { simdFault, sse } from '../sse-unit.ts';
 import { imm8, isVex, vector } from '../vector-operand.ts';
-import { first, map1, map2, map2Imm, packed, scalar, scalarMap, type Semantics, type Two } from './vector-forms.ts';
+import {
+  first,
+  type FloatTwo,
+  float1,
+  float2,
+  map1,
+  map2,
+  map2Imm,
+  packed,
+  scalar,
+  scalarMap,
+  type Semantics,
+  type Two,
+} from './vector-forms.ts';
 
 /** The four kinds that an opcode has by its prefix. */
 const PACKED = [
@@ -41,8 +54,8 @@ const inScalar = (name: string, code: string, operation: (p: Precision) => Seman
   );
 
 const arithmeticRows = (name: FloatOperation, code: string): Row[] => [
-  ...inPacked(name, code, (p) => map2((m, a, b) => sse.packed(m, p, name, a, b, simdFault(m)))),
-  ...inScalar(name, code, (p) => scalarMap((m, a, b) => sse.scalar(m, p, name, a, b, simdFault(m)))),
+  ...inPacked(name, code, (p) => float2((m, a, b, fault) => sse.packed(m, p, name, a, b, fault))),
+  ...inScalar(name, code, (p) => scalarMap((m, a, b, fault) => sse.scalar(m, p, name, a, b, fault))),
 ];
 
 const approximateRows = (name: 'rcp' | 'rsqrt', code: string): Row[] => [
@@ -73,7 +86,7 @@ const compareRows: Row[] = [
       `cmp${suffix}`,
       `${prefix} 0F C2 /r`,
       'Vx Hx Wx Ib',
-      map2((m, a, b) => sse.compare(m, p, a, b, predicate(m), simdFault(m))),
+      float2((m, a, b, fault) => sse.compare(m, p, a, b, predicate(m), fault)),
       feature,
       'avx',
     ),
@@ -83,7 +96,7 @@ const compareRows: Row[] = [
       `cmp${suffix}`,
       `${prefix} 0F C2 /r`,
       `Vdq Hdq W${bits(p)} Ib`,
-      scalarMap((m, a, b) => sse.compareScalar(m, p, a, b, predicate(m), simdFault(m))),
+      scalarMap((m, a, b, fault) => sse.compareScalar(m, p, a, b, predicate(m), fault)),
       feature,
     ),
   ),
@@ -113,7 +126,7 @@ const roundRows: Row[] = [
       `round${p.name}`,
       `66 0F 3A 0${8 + n} /r`,
       'Vx Wx Ib',
-      map1((m, a) => sse.round(m, p, a, imm8(m, 2), simdFault(m))),
+      float1((m, a, fault) => sse.round(m, p, a, imm8(m, 2), fault)),
       'sse4.1',
       'avx',
     ),
@@ -123,23 +136,23 @@ const roundRows: Row[] = [
       `round${bits(p)}`,
       `66 0F 3A 0${'AB'[n]} /r`,
       `Vdq Hdq W${bits(p)} Ib`,
-      scalarMap((m, a, b) => sse.roundScalar(m, p, a, b, imm8(m, first(m) + 2), simdFault(m))),
+      scalarMap((m, a, b, fault) => sse.roundScalar(m, p, a, b, imm8(m, first(m) + 2), fault)),
       'sse4.1',
     ),
   ),
 ];
 
 /** SSE3: 66 for double precision, F2 for single. */
-const sse3 = (name: string, code: string, operation: (p: Precision) => Two): Row[] =>
+const sse3 = (name: string, code: string, operation: (p: Precision) => FloatTwo): Row[] =>
   [
     { prefix: 'F2', p: single },
     { prefix: '66', p: double },
   ].flatMap(({ prefix, p }) =>
-    packed(`${name}${p.name}`, `${prefix} 0F ${code} /r`, 'Vx Hx Wx', map2(operation(p)), 'pni', 'avx'),
+    packed(`${name}${p.name}`, `${prefix} 0F ${code} /r`, 'Vx Hx Wx', float2(operation(p)), 'pni', 'avx'),
   );
 
 const dotProduct = (p: Precision): Semantics =>
-  map2((m, a, b) => sse.dotProduct(m, p, a, b, imm8(m, first(m) + 2), simdFault(m)));
+  float2((m, a, b, fault) => sse.dotProduct(m, p, a, b, imm8(m, first(m) + 2), fault));
 
 export const sseFloat: readonly Row[] = [
   ...arithmeticRows('add', '58'),
@@ -148,8 +161,8 @@ export const sseFloat: readonly Row[] = [
   ...arithmeticRows('min', '5D'),
   ...arithmeticRows('div', '5E'),
   ...arithmeticRows('max', '5F'),
-  ...inPacked('sqrt', '51', (p) => map1((m, a) => sse.packedSqrt(m, p, a, simdFault(m))), 'Vx Wx'),
-  ...inScalar('sqrt', '51', (p) => scalarMap((m, a, b) => sse.scalar(m, p, 'sqrt', a, b, simdFault(m)))),
+  ...inPacked('sqrt', '51', (p) => float1((m, a, fault) => sse.packedSqrt(m, p, a, fault)), 'Vx Wx'),
+  ...inScalar('sqrt', '51', (p) => scalarMap((m, a, b, fault) => sse.scalar(m, p, 'sqrt', a, b, fault))),
   ...approximateRows('rsqrt', '52'),
   ...approximateRows('rcp', '53'),
   ...logicRows('and', '54', arithmetic.pand),
@@ -164,9 +177,9 @@ export const sseFloat: readonly Row[] = [
   ...packed('unpckhpd', '66 0F 15 /r', 'Vx Hx Wx', map2(shuffle.punpckhqdq), 'sse2', 'avx'),
   ...packed('shufps', 'NP 0F C6 /r', 'Vx Hx Wx Ib', map2Imm(shuffle.shufps), 'sse', 'avx'),
   ...packed('shufpd', '66 0F C6 /r', 'Vx Hx Wx Ib', map2Imm(shuffle.shufpd, 2), 'sse2', 'avx'),
-  ...sse3('hadd', '7C', (p) => (m, a, b) => sse.horizontal(m, p, 'add', a, b, simdFault(m))),
-  ...sse3('hsub', '7D', (p) => (m, a, b) => sse.horizontal(m, p, 'sub', a, b, simdFault(m))),
-  ...sse3('addsub', 'D0', (p) => (m, a, b) => sse.addsub(m, p, a, b, simdFault(m))),
+  ...sse3('hadd', '7C', (p) => (m, a, b, fault) => sse.horizontal(m, p, 'add', a, b, fault)),
+  ...sse3('hsub', '7D', (p) => (m, a, b, fault) => sse.horizontal(m, p, 'sub', a, b, fault)),
+  ...sse3('addsub', 'D0', (p) => (m, a, b, fault) => sse.addsub(m, p, a, b, fault)),
   ...roundRows,
   ...packed('dpps', '66 0F 3A 40 /r', 'Vx Hx Wx Ib', dotProduct(single), 'sse4.1', 'avx'),
   ...packed('dppd', '66 0F 3A 41 /r', 'Vx Hx Wx Ib', dotProduct(double), 'sse4.1'),

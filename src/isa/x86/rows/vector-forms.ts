@@ -10,6 +10,8 @@ import type { Value } from '../../../ir/value.ts';
 import type { X86Insn } from '../insn.ts';
 import { insn, type Row, type Traits } from '../opcode.ts';
 import type { MmxBinary } from '../simd/mmx.ts';
+import type { Fault } from '../simd/mxcsr.ts';
+import { simdFault, sse } from '../sse-unit.ts';
 import { imm8, isVex, isWide, mmx, setMmx, setVector, setWide, vector, wide, withMmx } from '../vector-operand.ts';
 
 export type Semantics = (m: X86Insn) => void;
@@ -115,13 +117,45 @@ export const map2 =
       setVector(m, 0, operation(m, a, vector(m, n + 1), false));
     }
   };
+// Floating point, with exceptions: the two halves of 256 bits are one operation.
+
+/** The same with what raises an exception. */
+export type FloatOne = (m: X86Insn, a: Value, fault: Fault, upper: boolean) => Value;
+export type FloatTwo = (m: X86Insn, a: Value, b: Value, fault: Fault, upper: boolean) => Value;
+
+export const float1 =
+  (operation: FloatOne): Semantics =>
+  (m) => {
+    const fault = simdFault(m);
+    if (isWide(m)) {
+      const a = wide(m, 1);
+      const half = (note: Fault, upper: boolean) => operation(m, upper ? a.high : a.low, note, upper);
+      setWide(m, 0, sse.control.halves(m, half, fault));
+    } else setVector(m, 0, operation(m, vector(m, 1), fault, false));
+  };
+export const float2 =
+  (operation: FloatTwo): Semantics =>
+  (m) => {
+    const fault = simdFault(m);
+    const n = first(m);
+    if (isWide(m)) {
+      const a = wide(m, n);
+      const b = wide(m, n + 1);
+      const half = (note: Fault, upper: boolean) =>
+        upper ? operation(m, a.high, b.high, note, upper) : operation(m, a.low, b.low, note, upper);
+      setWide(m, 0, sse.control.halves(m, half, fault));
+    } else {
+      const a = vector(m, n);
+      setVector(m, 0, operation(m, a, vector(m, n + 1), fault, false));
+    }
+  };
 /** Of two sources, of which lane 0 counts: whatever length VEX says. */
 export const scalarMap =
-  (operation: Two): Semantics =>
+  (operation: FloatTwo): Semantics =>
   (m) => {
     const n = first(m);
     const a = vector(m, n);
-    setVector(m, 0, operation(m, a, vector(m, n + 1), false));
+    setVector(m, 0, operation(m, a, vector(m, n + 1), simdFault(m), false));
   };
 
 /**

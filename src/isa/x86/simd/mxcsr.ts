@@ -46,8 +46,11 @@ export const Mxcsr = {
   /** Tiny results are zeros. */
   ftz: 0x8000,
 } as const;
-/** Ours, within an instruction only: an exception was raised that is not masked. */
+/** Ours, within an instruction only: an exception was raised that is not masked, before anything was computed. */
 const UNMASKED = 0x8000_0000;
+const EARLY = 0x4000_0000;
+/** What is found before a lane is computed. */
+const EARLY_FLAGS = Mxcsr.ie | Mxcsr.de | Mxcsr.ze;
 
 /**
  * Whether host arithmetic may be used: rounding to nearest, all exceptions masked, the
@@ -65,8 +68,8 @@ export interface SseState {
   readonly after?: (code: Code) => void;
 }
 
-/** Writes the raising of #XM: the instruction is abandoned. */
-export type Fault = () => void;
+/** Writes the raising of #XM: the instruction is abandoned. `early` (i32): it was found before anything was computed. */
+export type Fault = (early: Value) => void;
 
 export class Control {
   readonly state: SseState;
@@ -116,9 +119,11 @@ export class Control {
       const value = code.let(make(code, ...x));
       const all = code.let(and32(this.get(), Mxcsr.flags));
       const unmasked = (flags: Value): Value => and32(flags, xor32(shrU32(before, Mxcsr.masks), -1));
-      const early = code.let(and32(all, Mxcsr.ie | Mxcsr.de | Mxcsr.ze));
-      const raised = code.let(select(unmasked(early), early, all));
-      const mark = select(unmasked(raised), i32(UNMASKED), i32(0));
+      const early = code.let(and32(all, EARLY_FLAGS));
+      const isEarly = code.let(unmasked(early));
+      const raised = code.let(select(isEarly, early, all));
+      const late = select(unmasked(raised), i32(UNMASKED), i32(0));
+      const mark = select(isEarly, i32(UNMASKED | EARLY), late);
       this.set(code, or32(or32(before, raised), mark));
       this.state.after?.(code);
       code.return(value);
@@ -128,9 +133,30 @@ export class Control {
   /** After such a function: raises #XM if an exception was not masked. */
   check(code: Code, fault: Fault): void {
     code.if(ltS32(this.get(), 0), () => {
-      this.set(code, and32(this.get(), ~UNMASKED));
+      const early = code.let(and32(this.get(), EARLY));
+      this.set(code, and32(this.get(), ~(UNMASKED | EARLY)));
+      fault(early);
+    });
+  }
+
+  /**
+   * An instruction in two halves, as of one: `make` writes each with its own fault, which has not happened yet when the
+   * second is computed. `before`: MXCSR at the start.
+   */
+  halves(code: Code, make: (fault: Fault, upper: boolean) => Value, fault: () => void): { low: Value; high: Value } {
+    const before = code.let(this.get());
+    const found = code.var(i32(0));
+    const note: Fault = (early) => found.set(or32(or32(found.value, early), 1));
+    const low = code.let(make(note, false));
+    const high = code.let(make(note, true));
+    code.if(found.value, () => {
+      // What either half found after computing does not count if something was found before in one of them.
+      const late = Mxcsr.flags & ~EARLY_FLAGS;
+      code.if(and32(found.value, EARLY), () => this.set(code, or32(and32(this.get(), ~late), and32(before, late))));
+      this.state.after?.(code);
       fault();
     });
+    return { low, high };
   }
 
   // Within a lane's function. Bits are i64 here, of a binary32 in the low half.
