@@ -4,10 +4,7 @@ import type { DeviceLog, Dma } from '../hw/device.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { MachineInput, VcpuView } from './api.ts';
 import type { MachineBoard } from './board.ts';
-import type { MachineConfig } from './config.ts';
 import type { MachineClock } from './machine-clock.ts';
-import type { MachineHost } from './machine-host.ts';
-import { PC_NAMES } from './pc-names.ts';
 import type { RunLoop } from './run-loop.ts';
 
 export interface MachineParts {
@@ -24,12 +21,6 @@ export interface MachineParts {
   resetCpus(): void;
   readonly display?: DisplaySource;
   readonly input?: MachineInput;
-}
-
-/** Throws ConfigError. Only the board that is asked for is loaded. */
-export async function assemble(config: MachineConfig, host: MachineHost): Promise<MachineParts> {
-  if (config.machine in PC_NAMES) return (await import('./pc-machine.ts')).assemblePc(config, host);
-  return (await import('./riscv-machine.ts')).assembleVirt(config, host);
 }
 
 /** Guest memory as devices reach it. */

@@ -11,7 +11,8 @@ import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } fro
 import type { MachineConfig } from './config.ts';
 import { type DescribeTopic, describe } from './machine-describe.ts';
 import type { MachineHost } from './machine-host.ts';
-import { assemble, type MachineParts, view } from './machine-parts.ts';
+import { assemble } from './machine-assemble.ts';
+import { type MachineParts, view } from './machine-parts.ts';
 
 /** What has been asked of a machine while a vCPU was running. */
 type Request = { readonly kind: 'reset' } | { readonly kind: 'poweroff'; readonly code: number };
