@@ -27,12 +27,14 @@ import {
   ltS32,
   ltU,
   ltU32,
+  mul,
   ne,
   or,
   or32,
   popcnt32,
   shl,
   shl32,
+  shrS,
   shrU,
   shrU32,
   sub,
@@ -42,6 +44,7 @@ import {
   xor,
   xor32,
 } from '../../ir/value.ts';
+import { mulHighS } from './multiply.ts';
 import { Eflags } from './state.ts';
 
 /** Operand size as rows use it, in bits. */
@@ -58,11 +61,26 @@ export type Size = 8 | 16 | 32 | 64;
  *   shl       A: R, B: L shifted by one less: CF is its top bit
  *   sar       A: R, B: L shifted by one less: CF is its bit 0 (SHR as well)
  *   mul       A: R, B: not zero when CF = OF = 1
+ *   imul      A: L, B: S, of 64 bits: CF = OF = 1 when the signed product needs more
  *   bit       A: R for ZF, SF, PF; B: CF, 0 or 1; OF = 0
  *
  * Only the bits of the operand size count, but for a `B` that is a flag.
  */
-export const KINDS = ['flags', 'add', 'adc', 'sub', 'sbb', 'logic', 'inc', 'dec', 'shl', 'sar', 'mul', 'bit'] as const;
+export const KINDS = [
+  'flags',
+  'add',
+  'adc',
+  'sub',
+  'sbb',
+  'logic',
+  'inc',
+  'dec',
+  'shl',
+  'sar',
+  'mul',
+  'bit',
+  'imul',
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 const SIZES: readonly Size[] = [8, 16, 32, 64];
@@ -138,15 +156,16 @@ export type Condition = (typeof CONDITIONS)[number];
 export type Question = Condition | 'af';
 
 /** What `question` is after an operation of `kind`: i32, 0 or not 0 (1 unless it is a masked flag). */
-function answer(question: Question, kind: Kind, w: Width, { a, b, c }: Operands): Value {
+function answer(code: Code, question: Question, kind: Kind, w: Width, { a, b, c }: Operands): Value {
   if (kind === 'flags') return flagsAnswer(question, a);
   const A = () => w.top(a);
   const B = () => w.top(b);
-  const resultLow = (): Value => (kind === 'sub' ? sub(a, b) : kind === 'sbb' ? sub(sub(a, b), c) : a);
+  const resultLow = (): Value =>
+    kind === 'sub' ? sub(a, b) : kind === 'sbb' ? sub(sub(a, b), c) : kind === 'imul' ? mul(a, b) : a;
   const R = () => w.top(resultLow());
   const left = (): Value => (kind === 'add' ? sub(a, b) : kind === 'adc' ? sub(sub(a, b), c) : a);
   const negative = (x: Value) => w.ltS(x, w.zero);
-  const ask = (other: Question) => answer(other, kind, w, { a, b, c });
+  const ask = (other: Question) => answer(code, other, kind, w, { a, b, c });
   switch (question) {
     case 'b':
       switch (kind) {
@@ -164,6 +183,8 @@ function answer(question: Question, kind: Kind, w: Width, { a, b, c }: Operands)
           return wrap(and(b, 1));
         case 'mul':
           return ne(b, 0);
+        case 'imul':
+          return ne(code.call(mulHighS, a, b), shrS(mul(a, b), 63));
         default:
           return wrap(b);
       }
@@ -192,6 +213,8 @@ function answer(question: Question, kind: Kind, w: Width, { a, b, c }: Operands)
           return negative(w.xor(A(), B()));
         case 'mul':
           return ne(b, 0);
+        case 'imul':
+          return ask('b');
         default:
           return i32(0);
       }
@@ -263,13 +286,27 @@ const ASK = new Map<Question, IrFunction>(
       const shift = f.let(extendU(sub32(i32(64), shl32(i32(8), and32(op, 3)))));
       const w = wide(shift);
       for (const name of ORDER)
-        f.if(eq32(kind, KINDS.indexOf(name)), () => f.return(answer(question, name, w, { a, b, c })));
+        f.if(eq32(kind, KINDS.indexOf(name)), () => f.return(answer(f, question, name, w, { a, b, c })));
       f.return(i32(0));
     }),
   ]),
 );
 /** By how often they are asked about. */
-const ORDER: readonly Kind[] = ['sub', 'logic', 'add', 'flags', 'bit', 'dec', 'inc', 'sar', 'shl', 'adc', 'sbb', 'mul'];
+const ORDER: readonly Kind[] = [
+  'sub',
+  'logic',
+  'add',
+  'flags',
+  'bit',
+  'dec',
+  'inc',
+  'sar',
+  'shl',
+  'adc',
+  'sbb',
+  'imul',
+  'mul',
+];
 
 /** A flag or condition, i32: 0 or 1. `op` is a number where it is known now. */
 export function ask(code: Code, question: Question, op: number | Value, operands: Operands): Value {
@@ -278,7 +315,7 @@ export function ask(code: Code, question: Question, op: number | Value, operands
     return code.call(ASK.get(question) as IrFunction, op, a, b, c);
   }
   const size = sizeOf(op);
-  return answer(question, kindOf(op), size === 64 ? wide(i64(0)) : narrow(size), operands);
+  return answer(code, question, kindOf(op), size === 64 ? wide(i64(0)) : narrow(size), operands);
 }
 
 /** The four bits of a condition code, i32: even codes are CONDITIONS, odd ones their opposites. */
@@ -315,7 +352,7 @@ export function image(code: Code, op: number | Value, { a, b, c }: Operands): Va
 export function resultOf(op: number, { a, b, c }: Operands): Value | undefined {
   const kind = kindOf(op);
   if (kind === 'flags') return undefined;
-  return kind === 'sub' ? sub(a, b) : kind === 'sbb' ? sub(sub(a, b), c) : a;
+  return kind === 'sub' ? sub(a, b) : kind === 'sbb' ? sub(sub(a, b), c) : kind === 'imul' ? mul(a, b) : a;
 }
 
 /** Moves a 0-or-1 flag (i32) to a bit of an image. */

@@ -203,7 +203,7 @@ const multiplyInto =
     const b = m.let(m.sx(second));
     const low = m.let(mul(a, b));
     m.set(0, low);
-    if (size === 64) m.flags('mul', size, low, xor(m.call(mulHighS, a, b), shrS(low, 63)));
+    if (size === 64) m.flags('imul', size, a, b);
     else m.flags('mul', size, low, sub(low, signExtend(low, size)));
   };
 
