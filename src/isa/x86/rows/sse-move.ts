@@ -19,13 +19,15 @@ import {
   shrU,
   shrU32,
   type Value,
+  zext32,
 } from '../../../ir/value.ts';
+import * as op from '../../../ir/op.ts';
 import { i64x2, shuffleLanes, zero } from '../../../ir/vector.ts';
 import { RDI, type X86Insn, XMM, YMMH, zeroExtend } from '../insn.ts';
 import { insn, type Row } from '../opcode.ts';
 import { low, pmovmskb as mmxMask, widen } from '../simd/mmx.ts';
 import { movddup, movhlps, movmskpd, movmskps, movshdup, movsldup, pmovmskb, punpcklqdq } from '../simd/shuffle.ts';
-import { isWide, mmx, setMmx, setVector, setWide, vector, wide, withMmx } from '../vector-operand.ts';
+import { enterMmx, isWide, mmx, setMmx, setVector, setWide, vector, wide, withMmx } from '../vector-operand.ts';
 import { pendingX87 } from '../x87-unit.ts';
 import { first, legacy, map1, map2, packed, scalar, type Semantics, vex } from './vector-forms.ts';
 
@@ -101,19 +103,24 @@ const signs =
     }
   };
 
-/** The bytes of `low` and `high` (i64) that `mask` (i32) names, to memory at rDI. */
-function storeBytes(m: X86Insn, low: Value, high: Value, mask: Value): void {
+/**
+ * The bytes of `low` and `high` (i64) that `mask` (i32) names, to `bytes` of memory at rDI. All of these must be
+ * writable, named or not: the manual leaves that to processors.
+ */
+function storeBytes(m: X86Insn, low: Value, high: Value, mask: Value, bytes: 8 | 16): void {
   const { asize } = m.decoded;
-  const start = m.let(zeroExtend(m.r(RDI), asize));
+  const offset = m.let(zeroExtend(m.r(RDI), asize));
+  const start = m.let(m.linear(m.segment(), offset, bytes, true));
+  m.gload(bytes === 8 ? op.I64_LOAD : op.V128_LOAD, start, 'store');
   const left = m.var(mask);
   const n = m.var(i64(0));
   m.while(
     () => left.value,
     () => {
       m.if(and32(left.value, 1), () => {
-        const offset = m.let(zeroExtend(add(start, n.value), asize));
+        const at = m.let(m.bits === 64 ? add(start, n.value) : zext32(add(start, n.value)));
         // The count is modulo 64.
-        m.storeAt(m.segment(), offset, 8, m.let(shrU(select(ltU(n.value, 8), low, high), shl(n.value, 3))));
+        m.gstore(op.I64_STORE8, at, m.let(shrU(select(ltU(n.value, 8), low, high), shl(n.value, 3))));
       });
       left.set(shrU32(left.value, 1));
       n.set(add(n.value, 1));
@@ -123,12 +130,14 @@ function storeBytes(m: X86Insn, low: Value, high: Value, mask: Value): void {
 const maskedStore: Semantics = (m) => {
   const data = vector(m, 0);
   const mask = m.let(pmovmskb(vector(m, 1)));
-  storeBytes(m, m.let(i64x2.extractLane(data, 0)), m.let(i64x2.extractLane(data, 1)), mask);
+  storeBytes(m, m.let(i64x2.extractLane(data, 0)), m.let(i64x2.extractLane(data, 1)), mask, 16);
 };
-const maskedStoreMmx = withMmx((m) => {
+const maskedStoreMmx: Semantics = (m) => {
+  pendingX87(m);
+  enterMmx(m);
   const mask = m.let(mmxMask(mmx(m, 1)));
-  storeBytes(m, mmx(m, 0), i64(0), mask);
-});
+  storeBytes(m, mmx(m, 0), i64(0), mask, 8);
+};
 
 // MMX registers.
 
