@@ -75,6 +75,11 @@ export interface IsaFunctions {
   readonly takeInterrupt: IrFunction;
   /** wakes() -> i32: whether a CPU that waits goes on. */
   readonly wakes: IrFunction;
+  /**
+   * watch(va: i64, size: i32, store: i32) -> i32: told of data accesses that succeed, for breakpoints. 1: the
+   * translation of that page is not to be kept, so that the next one is told of too. Only where `takeInterrupt` gives 2.
+   */
+  readonly watch?: IrFunction;
   /** refresh(): recomputes what is derived, after the state was written from outside. */
   readonly refresh: IrFunction;
 }

@@ -27,6 +27,9 @@ const MSR = {
   x2apicLast: 0x8ff,
 } as const;
 
+/** CPUID 1 EDX, and IA32_APIC_BASE. */
+const APIC = 1 << 9;
+const APIC_ENABLED = 0x800;
 /** Eight variable ranges, fixed ranges, write combining. */
 const MTRR_CAPABILITY = 0x508n;
 const LOCKED = 1n;
@@ -98,8 +101,10 @@ export class X86HostCalls {
         return this.writeMsr(a >>> 0, state.get64('result')) ? 0 : 1;
       case HostCall.cpuid: {
         const [eax, ebx, ecx, edx] = cpuid(this.parts.cpuid, state, a >>> 0, b >>> 0);
+        // A local APIC that is switched off is not there.
+        const withoutApic = a === 1 && apic && !(apic.apicBase & APIC_ENABLED) ? ~APIC : -1;
         state.set64('result', pair(eax, ebx));
-        state.set64('result2', pair(ecx, edx));
+        state.set64('result2', pair(ecx, edx & withoutApic));
         return 0;
       }
       case HostCall.readCr8:

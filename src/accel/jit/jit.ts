@@ -243,9 +243,11 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     const budget = vcpu.state.at + CELL.budget;
     for (;;) {
       this.executeOne(vcpu);
-      // It may have been any instruction: interrupts and sleep are looked at each time.
+      if (view.getInt32(budget, true) <= 0) return true;
+      // It may have been any instruction: interrupts and sleep are looked at each time. Who is told to execute one
+      // does so, whatever is left: nothing comes between the look and the instruction.
       const reason = this.call('changed') as number;
-      if (reason !== Reason.single || view.getInt32(budget, true) <= 0) return reason !== Reason.halt;
+      if (reason !== Reason.single) return reason !== Reason.halt;
     }
   }
 

@@ -85,7 +85,7 @@ const causeOf = (pa: Value): Value => wrap(sub(-1, pa));
 export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
   const { unaligned, faults, fields, coherentCode, modes } = isa;
   const { isMemory, isWritable, hostOf } = space.physical;
-  const { translate, raise } = isa.bind(space.physical);
+  const { translate, raise, watch } = isa.bind(space.physical);
   const { shift } = layout.page;
   const { flush, flushPage, fill, protectPage, enterRegime } = tlbFunctions(isa);
   const scratch = (): Value => add32(cpu, CELL.scratch);
@@ -117,6 +117,10 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
       f.return(add32(wrap(va), load(op.I32_LOAD, entry, table + 8))),
     );
   };
+
+  /** Tells of an access; i32 whether its translation may be kept. */
+  const mayKeep = (f: Code, va: Value, size: Value, store: 0 | 1): Value =>
+    watch ? f.let(eqz32(f.call(watch, va, size, i32(store)))) : i32(1);
 
   // Code in guest memory.
 
@@ -199,13 +203,14 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     if (!unaligned) known(f, va, size, false);
     const fromInterpreter = f.let(and32(flags, Flag.interpreter));
     const pa = physical(f, va, i32(Access.load));
+    const keep = mayKeep(f, va, size, 0);
     f.if(crossesPage(va, size), () => {
       if (!unaligned) f.if(eqz32(fromInterpreter), () => f.return(i32(0)));
       f.return(f.call(loadAcross, va, size, i32(Access.load), eqz32(fromInterpreter)));
     });
     f.if(isMemory(pa), () => {
       const host = f.let(hostOf(pa));
-      f.call(fill, va, and32(host, -4096), i32(0));
+      f.if(keep, () => f.call(fill, va, and32(host, -4096), i32(0)));
       f.return(host);
     });
     f.if(eqz32(fromInterpreter), () => f.return(i32(0)));
@@ -235,6 +240,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     const fromInterpreter = f.let(and32(flags, Flag.interpreter));
     const atomic = f.let(and32(flags, Flag.atomic));
     const pa = physical(f, va, i32(Access.store));
+    const keep = mayKeep(f, va, size, 1);
     const later = () => {
       f.if(eqz32(fromInterpreter), () => f.return(i32(0)));
       if (!unaligned) f.if(atomic, () => fail(f, i32(faults.store), va));
@@ -262,7 +268,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
               f.call(codeWritten, host, size);
             }),
           ),
-        () => f.call(fill, va, and32(host, -4096), i32(1)),
+        () => f.if(keep, () => f.call(fill, va, and32(host, -4096), i32(1))),
       );
       f.return(host);
     });

@@ -44,6 +44,8 @@ export class ReferenceVcpu implements StateVcpu, World {
   /** 16 bytes behind the state for `guest_read`. */
   private readonly scratch: number;
   private fault: GuestFault | undefined;
+  /** Data accesses are told of. */
+  private watched = false;
   private readonly onWritten: (address: number, length: number) => void;
 
   constructor(state: CpuState, board: Board, onWritten: (address: number, length: number) => void) {
@@ -115,7 +117,9 @@ export class ReferenceVcpu implements StateVcpu, World {
       state.setWord(isa.fields.waiting, 0);
     }
     state.attention = false;
-    if (evaluator.call(functions.takeInterrupt, []) === 1) return { kind: 'budget' };
+    const taken = evaluator.call(functions.takeInterrupt, []);
+    if (taken === 1) return { kind: 'budget' };
+    this.watched = taken === 2 && functions.watch !== undefined;
     const { pc } = state;
     try {
       this.instruction(pc);
@@ -198,7 +202,9 @@ export class ReferenceVcpu implements StateVcpu, World {
   }
 
   load(va: bigint, size: AccessSize, intent: Intent): bigint {
-    return this.loadAs(va, size, intent === 'store' ? Access.store : Access.load);
+    const value = this.loadAs(va, size, intent === 'store' ? Access.store : Access.load);
+    this.watch(va, size, intent === 'store');
+    return value;
   }
 
   private loadAs(va: bigint, size: number, access: number): bigint {
@@ -221,6 +227,12 @@ export class ReferenceVcpu implements StateVcpu, World {
 
   store(va: bigint, size: AccessSize, value: bigint): void {
     this.storeAs(va, size, value, Access.store);
+    this.watch(va, size, true);
+  }
+
+  private watch(va: bigint, size: number, store: boolean): void {
+    const { watch } = this.functions;
+    if (this.watched && watch) this.evaluator.call(watch, [va, size, store ? 1 : 0]);
   }
 
   private storeAs(va: bigint, size: number, value: bigint, access: number): void {

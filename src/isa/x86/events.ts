@@ -6,28 +6,13 @@
  * Hardware Interrupts", "Debug Exceptions".
  */
 import { define } from '../../ir/code.ts';
-import {
-  and,
-  and32,
-  eq,
-  eqz32,
-  extendU,
-  i32,
-  i64,
-  ltS32,
-  ne,
-  ne32,
-  or,
-  or32,
-  shrU,
-  type Value,
-  wrap,
-} from '../../ir/value.ts';
+import { and, and32, eq32, eqz32, i32, i64, ltS32, ne, ne32, or32, type Value } from '../../ir/value.ts';
 import { acknowledge } from '../isa.ts';
+import { codeBreakpoints, noteDebug } from './debug.ts';
 import { faultNumber } from './fault.ts';
 import { get, put } from './field.ts';
 import { deliver, raise, Source } from './interrupt.ts';
-import { Eflags, Line, Vector } from './state.ts';
+import { Dr6, Dr7, Eflags, Line, Shadow, Vector } from './state.ts';
 
 const flag = (mask: number): Value => ne32(and32(get('eflags'), mask), 0);
 
@@ -36,35 +21,28 @@ export const wakes = define('wakes', [], 'i32', (f) => {
   const lines = f.let(get('lines'));
   const maskable = and32(ne32(and32(lines, Line.intr), 0), flag(Eflags.if));
   const nmi = and32(ne32(and32(lines, Line.nmi), 0), eqz32(get('nmiBlocked')));
-  f.return(or32(maskable, nmi));
-});
-
-/** DR6 bits of the enabled breakpoints on code at `pc`, or 0. */
-const codeBreakpoints = define('code_breakpoints', ['i64'], 'i32', (f, pc) => {
-  const hit = f.var(i64(0));
-  const dr7 = f.let(get('dr7'));
-  for (let n = 0; n < 4; n++) {
-    const enabled = ne(and(shrU(dr7, 2 * n), 3), 0);
-    const onCode = eq(and(shrU(dr7, 16 + 4 * n), 3), 0);
-    f.if(and32(and32(enabled, onCode), eq(get('dr', n * 8), pc)), () => hit.set(or(hit.value, 1 << n)));
-  }
-  f.return(wrap(hit.value));
+  f.return(or32(or32(maskable, nmi), ne32(get('pendingDebug'), 0)));
 });
 
 /** takeInterrupt(): 0 none, 1 a handler was entered, 2 after the next instruction. */
 export const takeInterrupt = define('take_interrupt', [], 'i32', (f) => {
   const pc = f.let(get('pc'));
+  const shadow = f.let(get('shadow'));
+  put(f, 'shadow', Shadow.none);
   // Traps of the instruction before.
   const trapped = f.let(get('pendingDebug'));
   f.if(trapped, () => {
-    put(f, 'pendingDebug', 0);
-    put(f, 'dr6', or(get('dr6'), and(extendU(trapped), 0xe00f)));
-    f.call(raise, i32(faultNumber(Vector.db)), i64(0), pc);
-    f.return(i32(1));
+    f.if(
+      eq32(shadow, Shadow.stack),
+      () => put(f, 'pendingDebug', and32(trapped, ~Dr6.bs)),
+      () => {
+        noteDebug(f, trapped);
+        f.call(raise, i32(faultNumber(Vector.db)), i64(0), pc);
+        f.return(i32(1));
+      },
+    );
   });
   const lines = f.let(get('lines'));
-  const shadow = f.let(get('shadow'));
-  put(f, 'shadow', 0);
   f.if(eqz32(shadow), () => {
     f.if(and32(ne32(and32(lines, Line.nmi), 0), eqz32(get('nmiBlocked'))), () => {
       put(f, 'lines', and32(get('lines'), ~Line.nmi));
@@ -76,21 +54,25 @@ export const takeInterrupt = define('take_interrupt', [], 'i32', (f) => {
       f.if(eqz32(ltS32(vector, 0)), () => interrupt(vector));
     });
   });
-  f.if(ne(and(get('dr7'), 0xff), 0), () => {
+  const stepped = f.let(flag(Eflags.tf));
+  f.if(stepped, () => put(f, 'pendingDebug', or32(get('pendingDebug'), Dr6.bs)));
+  f.if(ne(and(get('dr7'), Dr7.enabled), 0), () => {
     const hit = f.let(f.call(codeBreakpoints, pc));
-    f.if(and32(ne32(hit, 0), eqz32(flag(Eflags.rf))), () => {
-      put(f, 'dr6', or(get('dr6'), extendU(hit)));
-      f.call(raise, i32(faultNumber(Vector.db)), i64(0), pc);
-      f.return(i32(1));
+    f.if(hit, () => {
+      f.if(eqz32(or32(flag(Eflags.rf), eq32(shadow, Shadow.stack))), () => {
+        noteDebug(f, hit);
+        f.call(raise, i32(faultNumber(Vector.db)), i64(0), pc);
+        f.return(i32(1));
+      });
+      // RF stays until pc has left the breakpoint: a repeated string instruction is one instruction.
+      f.return(i32(2));
     });
     put(f, 'eflags', and32(get('eflags'), ~Eflags.rf));
-    f.if(flag(Eflags.tf), () => put(f, 'pendingDebug', SINGLE_STEP));
     f.return(i32(2));
   });
-  f.if(flag(Eflags.tf), () => {
-    put(f, 'pendingDebug', SINGLE_STEP);
-    f.return(i32(2));
-  });
+  // RF lasts for one instruction.
+  put(f, 'eflags', and32(get('eflags'), ~Eflags.rf));
+  f.if(stepped, () => f.return(i32(2)));
   f.if(and32(ne32(shadow, 0), ne32(lines, 0)), () => f.return(i32(2)));
   f.return(i32(0));
 
@@ -101,5 +83,3 @@ export const takeInterrupt = define('take_interrupt', [], 'i32', (f) => {
     f.return(i32(1));
   }
 });
-/** DR6.BS */
-const SINGLE_STEP = 0x4000;

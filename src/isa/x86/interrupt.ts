@@ -51,7 +51,7 @@ import {
   typeOf,
 } from './segment.ts';
 import { isLong64, Stack } from './stack.ts';
-import { Attr, Cr0, Eflags, Seg, Vector } from './state.ts';
+import { Attr, Cr0, Dr6, Dr7, Eflags, Seg, Vector } from './state.ts';
 import { isLongMode, linearSum, SystemCode } from './system-memory.ts';
 import { taskSwitch } from './task.ts';
 
@@ -65,6 +65,8 @@ export const Source = {
   software: 4,
   /** Not INT n: virtual-8086 mode lets it pass whatever IOPL is. */
   breakpoint: 8,
+  /** A fault: the flags that are pushed have RF set. */
+  resume: 0x10,
 } as const;
 
 /** EFLAGS as software sees it, i64. */
@@ -222,7 +224,8 @@ const deliverProtected = define('deliver_protected', ['i32', 'i32', 'i64'], 'i32
   );
   const user = eq32(newCpl, 3);
   const stack = new Stack(s, base.value, sp.value, mask.value, bytes, user, limit.value);
-  const flags = f.let(f.call(eflagsImage));
+  const resume = select(and32(source, Source.resume), i64(Eflags.rf), i64(0));
+  const flags = f.let(or(f.call(eflagsImage), resume));
   f.if(v86, () => {
     for (const seg of [Seg.gs, Seg.fs, Seg.ds, Seg.es]) stack.push(extendU(get('segSelector', seg * 4)));
   });
@@ -283,6 +286,9 @@ function stackDescriptor(s: SystemCode, selector: Value, ext: Value) {
  * then anything has changed, but for accessed bits and what is below a stack pointer.
  */
 export const deliver = define('deliver', ['i32', 'i32', 'i64'], 'i32', (f, vector, source, pc) => {
+  // The instruction takes no single step; breakpoints on data that a load of SS held back wait for INT n's handler.
+  const later = select(and32(source, Source.software), get('pendingDebug'), i32(0));
+  put(f, 'pendingDebug', and32(later, Dr6.breakpoints));
   f.if(eqz(and(get('cr0'), Cr0.pe)), () => f.return(f.call(deliverReal, vector, pc)));
   const isIntN = eq32(and32(source, Source.software | Source.breakpoint), Source.software);
   f.if(and32(ne32(and32(get('eflags'), Eflags.vm), 0), isIntN), () => {
@@ -310,7 +316,11 @@ export const raise = define('raise', ['i32', 'i64', 'i64'], undefined, (f, cause
     f.if(eq32(vector, Vector.pf), () => put(f, 'cr2', address.value));
     const hasError = select(and32(now.value, 0x100), i32(Source.hasError), i32(0));
     const real = f.let(isRealStyleForErrors());
-    const source = or32(select(real, i32(0), hasError), or32(Source.external, and32(now.value, -0x1_0000)));
+    // Debug exceptions are traps, or of breakpoints on code.
+    const resume = select(eq32(vector, Vector.db), i32(0), i32(Source.resume));
+    const kind = or32(resume, Source.external);
+    const source = or32(select(real, i32(0), hasError), or32(kind, and32(now.value, -0x1_0000)));
+    f.if(eq32(vector, Vector.db), () => put(f, 'dr7', and(get('dr7'), ~Dr7.gd)));
     const second = f.let(f.call(deliver, vector, source, pc));
     f.if(second, () => {
       const next = f.let(and32(second, 0xff));

@@ -21,13 +21,15 @@ import {
   sub32,
   wrap,
 } from '../../ir/value.ts';
+import { watchPort } from './debug.ts';
 import { fault } from './fault.ts';
 import { get } from './field.ts';
-import { Cr0, Eflags, Seg, Vector } from './state.ts';
+import { Cr0, Dr7, Eflags, Seg, Vector } from './state.ts';
 import { linearSum, SystemCode } from './system-memory.ts';
 
 /** check_io(port, bytes): a fault or 0. */
 export const checkIo = define('check_io', ['i32', 'i32'], 'i32', (f, port, bytes) => {
+  f.if(ne(and(get('dr7'), Dr7.enabled), 0), () => f.call(watchPort, port, bytes));
   f.if(eqz(and(get('cr0'), Cr0.pe)), () => f.return(i32(0)));
   const flags = f.let(get('eflags'));
   const iopl = and32(shrU32(flags, 12), 3);

@@ -2,8 +2,10 @@
 import { define } from '../../ir/code.ts';
 import type { Insn } from '../../ir/insn.ts';
 import { type Decoded as IsaDecoded, type Isa, type IsaFunctions, type PhysicalMemory, registersOf } from '../isa.ts';
+import { commonInstructions } from './common.ts';
 import { x86Cpu } from './cpu.ts';
 import { type Decoded, Decoder, SHORT } from './decode.ts';
+import { watch } from './debug.ts';
 import { takeInterrupt, wakes } from './events.ts';
 import { faultNumber } from './fault.ts';
 import { gatesOf } from './gates.ts';
@@ -81,6 +83,13 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
   },
   operation: ({ x86 }) => operationOf(x86),
   operations: (numbers) => new X86Operations(decoder, rows, numbers),
+  *common() {
+    for (const { bytes, mode, reach } of commonInstructions()) {
+      const decoded = decoder.decode((n) => bytes[n], mode);
+      if (decoded === SHORT || 'illegal' in decoded) continue;
+      yield [operationOf(decoded).key, reach];
+    }
+  },
   build: ({ x86 }, _mode, context, prologue) => build(x86, context, prologue),
   after({ x86 }, _mode, context) {
     const { ccAfter } = build(x86, context);
@@ -97,7 +106,7 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
   bind(memory) {
     let functions = bound.get(memory);
     if (!functions) {
-      functions = { translate: mmu(memory).translate, raise, takeInterrupt, wakes, refresh };
+      functions = { translate: mmu(memory).translate, raise, takeInterrupt, wakes, refresh, watch };
       bound.set(memory, functions);
     }
     return functions;

@@ -236,7 +236,7 @@ export const X86_CPU = layout('x86-cpu', 1, {
   stopped: u32,
   /** Triple fault. */
   shutdown: u32,
-  /** Interrupts wait for one more instruction (STI, MOV SS): the pc of the instruction that is shadowed. */
+  /** Interrupts wait for one more instruction: a value of Shadow. */
   shadow: u32,
   nmiBlocked: u32,
   inSmm: u32,
@@ -264,6 +264,25 @@ export const X86_CPU = layout('x86-cpu', 1, {
   /** A20 gate: all ones, or bit 20 clear. */
   a20: initially(u64, 0xffff_ffff_ffff_ffffn),
 });
+
+/** What holds interrupts back for an instruction; a load of SS also holds breakpoints back. */
+export const Shadow = { none: 0, sti: 1, stack: 2 } as const;
+
+/** Bits of DR6. */
+export const Dr6 = {
+  breakpoints: 15,
+  /** Access to a debug register while DR7.GD is set. */
+  bd: 0x2000,
+  /** Single step. */
+  bs: 0x4000,
+  /** Task switch. */
+  bt: 0x8000,
+  /** All of these. */
+  known: 0xe00f,
+  /** Bits that read as 1. */
+  ones: 0xffff_0ff0,
+} as const;
+export const Dr7 = { enabled: 0xff, gd: 0x2000 } as const;
 
 /** Bits of `lines`. */
 export const Line = { intr: 1, nmi: 2, smi: 4 } as const;

@@ -48,7 +48,7 @@ import {
   typeOf,
 } from './segment.ts';
 import { Stack } from './stack.ts';
-import { Attr, Cr0, Eflags, Seg, Vector } from './state.ts';
+import { Attr, Cr0, Dr6, Eflags, Seg, Vector } from './state.ts';
 import { SystemCode } from './system-memory.ts';
 
 /** Why the task is switched. */
@@ -222,7 +222,7 @@ export const taskSwitch = define('task_switch', ['i32', 'i32', 'i32', 'i64'], 'i
     stack.push(extendU(shrU32(error, 16)));
     stack.commit();
   });
-  f.if(and32(wrap(trap.value), 1), () => put(f, 'pendingDebug', 0x8000));
+  f.if(and32(wrap(trap.value), 1), () => put(f, 'pendingDebug', Dr6.bt));
   f.return(i32(0));
 });
 

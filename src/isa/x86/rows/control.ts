@@ -26,7 +26,7 @@ import { farCall, farJump, farReturn, interruptReturn } from '../far.ts';
 import { RCX, type X86Insn, zeroExtend } from '../insn.ts';
 import { deliver, Source } from '../interrupt.ts';
 import { insn, type Row } from '../opcode.ts';
-import { Cr0, Eflags, Vector } from '../state.ts';
+import { Cr0, Eflags, Shadow, Vector } from '../state.ts';
 import { CC_NAMES } from './move.ts';
 
 type Semantics = (m: X86Insn) => void;
@@ -148,10 +148,10 @@ const enableInterrupts: Semantics = (m) => {
   mayChangeInterrupts(m);
   const was = m.let(m.state('eflags'));
   m.setState('eflags', or32(was, Eflags.if));
-  const newly = eqz32(and32(was, Eflags.if));
-  m.if(newly, () => m.setState('shadow', 1));
   // Only somebody who waits makes it worth while to look up.
-  m.check(and32(newly, ne32(m.state('lines'), 0)));
+  const waited = m.let(and32(eqz32(and32(was, Eflags.if)), ne32(m.state('lines'), 0)));
+  m.if(waited, () => m.setState('shadow', Shadow.sti));
+  m.check(waited);
 };
 
 const hex = (n: number) => n.toString(16).toUpperCase().padStart(2, '0');

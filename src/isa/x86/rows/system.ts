@@ -33,11 +33,12 @@ import {
 import { hostCall, tlbFlush, tlbFlushPage } from '../../isa.ts';
 import { RAX, RBX, RCX, RDX, RSP, type X86Insn, zeroExtend } from '../insn.ts';
 import { HostCall, isCanonical, readMsr, timeStamp, writeMsr } from '../msr.ts';
+import { debugDetected } from '../debug.ts';
 import { insn, type Row } from '../opcode.ts';
 import { writeCr0, writeCr3, writeCr4 } from '../paging.ts';
 import { inspect } from '../inspect.ts';
 import { loadLdtr, loadSegment, loadTr } from '../segment.ts';
-import { Cr0, Cr4, Eflags, Seg } from '../state.ts';
+import { Cr0, Cr4, Dr6, Eflags, Seg, Shadow } from '../state.ts';
 import { sysenter, sysexit, syscall, sysret } from '../syscall.ts';
 import { updateMode, updateUnits } from '../mode.ts';
 import type { RegisterOperand } from '../decode.ts';
@@ -104,6 +105,7 @@ const readDebug: Semantics = (m) => {
     return;
   }
   m.privileged();
+  m.raiseIf(m.call(debugDetected));
   m.set(0, n < 4 ? m.state('dr', n * 8) : m.state(n === 6 ? 'dr6' : 'dr7'));
 };
 const writeDebug: Semantics = (m) => {
@@ -114,12 +116,15 @@ const writeDebug: Semantics = (m) => {
   }
   m.privileged();
   const value = m.let(m.zx(1));
+  m.raiseIf(m.call(debugDetected));
   if (n < 4) m.setState('dr', value, n * 8);
   else {
     m.if(ne(shrU(value, 32), 0), () => m.gp());
-    if (n === 6) m.setState('dr6', or(and(value, 0xe00f), i64(0xffff_0ff0)));
+    if (n === 6) m.setState('dr6', or(and(value, Dr6.known), i64(Dr6.ones)));
     else m.setState('dr7', or(and(value, i64(0xffff_2bff)), 0x400));
   }
+  // Translations of pages with breakpoints on data are not kept.
+  if (n !== 6) m.call(tlbFlush, i32(0));
   m.system();
 };
 
@@ -215,7 +220,7 @@ const adjustLevel: Semantics = (m) => {
 
 function setSegment(m: X86Insn, seg: number, selector: Value): void {
   m.raiseIf(m.call(loadSegment, i32(seg), and32(wrap(selector), 0xffff)));
-  if (seg === Seg.ss) m.setState('shadow', 1);
+  if (seg === Seg.ss) m.setState('shadow', Shadow.stack);
   m.system();
 }
 const readSegment: Semantics = (m) => {
@@ -248,7 +253,7 @@ const loadPointer =
     const offset = m.let(m.loadPart(1, 0, m.osize));
     const selector = m.let(m.loadPart(1, m.osize / 8, 16));
     setSegment(m, seg, selector);
-    if (seg === Seg.ss) m.setState('shadow', 0);
+    if (seg === Seg.ss) m.setState('shadow', Shadow.none);
     m.set(0, offset);
   };
 
