@@ -250,6 +250,7 @@ export function buildResetRom(entry: DirectEntry): Uint8Array {
     .dw(4 * 8 - 1)
     .ref32('gdt', RESET_ROM_BASE);
   asm.label('start').cli().cld();
+  asm.db(0xb0, 0xff, 0xe6, 0x21, 0xe6, 0xa1); // an 8259 pair that nobody has set up keeps quiet
   asm.db(0x2e, 0x66, 0x0f, 0x01, 0x16).ref16('gdtr', RESET_OFFSET); // lgdt cs:[gdtr]
   asm.movFromControl(R.ax, 0).aluImm('and', R.ax, 0x9fff_ffff).aluImm('or', R.ax, 1).movToControl(0, R.ax); // caches on
   asm.jmpFar32(SELECTOR.START, 'flat', RESET_ROM_BASE);
