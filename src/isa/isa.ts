@@ -268,8 +268,13 @@ export interface Isa<D extends Decoded = Decoded, K extends HandlerKey = Handler
    * `locals` come first among its locals.
    */
   handler(key: K, locals: readonly Type[], prologue: (m: Insn) => void): Insn;
-  /** Handlers that nearly every guest needs, made at the start. Only where `operations` is missing. */
+  /**
+   * Handlers that nearly every guest needs: made by a compiler in another thread while the guest starts, or, where
+   * `operations` is missing, at the start.
+   */
   common?(): Iterable<readonly [HandlerKey, Reach]>;
+  /** Functions that handlers made in another thread may call, beside the engine's own. */
+  readonly shared?: readonly IrFunction[];
 
   bind(memory: PhysicalMemory): IsaFunctions;
   readonly cpu: IsaCpu;

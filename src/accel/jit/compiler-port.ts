@@ -1,14 +1,19 @@
 /** The line to a compiler in another thread. Modules come back compiled. */
+import type { CommonHandler } from './common-handlers.ts';
 import type { CompilerOptions, Job, RegionResult } from './compiler.ts';
 
 export type ToCompiler =
   | { readonly kind: 'begin'; readonly options: CompilerOptions }
+  /** Make the Isa's common handlers; they come back as a message of their own. */
+  | { readonly kind: 'handlers' }
   | { readonly kind: 'jobs'; readonly jobs: readonly Job[] };
 
 export interface FromCompiler {
   readonly module: WebAssembly.Module | undefined;
   readonly imports: readonly string[];
   readonly regions: readonly RegionResult[];
+  /** The module holds handlers, exported by their position here. */
+  readonly handlers?: readonly CommonHandler[];
 }
 
 export interface CompilerPort {

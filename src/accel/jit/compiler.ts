@@ -9,6 +9,7 @@ import { type Block, discover, type Step } from './cfg.ts';
 import { REGION } from './dispatcher.ts';
 import { Fixed } from './reasons.ts';
 import { calleesOf } from './callees.ts';
+import { type CommonHandlers, compileCommon } from './common-handlers.ts';
 import { OPERATION, type PageLayout, pageLayout } from './layout.ts';
 import { type MemoryImport, ModuleBuilder } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
@@ -75,6 +76,11 @@ export class RegionCompiler {
     const pages = memory.buffer.byteLength / 65536;
     this.memory = { initial: pages, maximum: pages };
     this.cpuAddress = cpuAddress;
+  }
+
+  /** The Isa's common handlers as one module. */
+  commonHandlers(): CommonHandlers {
+    return compileCommon(this.isa, this.memory, this.cpuAddress);
   }
 
   compile(jobs: readonly Job[]): Compiled {

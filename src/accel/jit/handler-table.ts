@@ -2,6 +2,7 @@
 import type { Callable } from '../../ir/code.ts';
 import type { HandlerKey, HandlerNumbers, Isa, Reach } from '../../isa/isa.ts';
 import { calleesOf } from './callees.ts';
+import type { CommonHandler } from './common-handlers.ts';
 import { emitFixed, emitHandler, emitStraddleKnown, HandlerLowering, handlerInsn } from './handlers.ts';
 import type { Linker } from './linker.ts';
 import { Fixed, HANDLER, HANDLER_LIMIT, Reason } from './reasons.ts';
@@ -84,6 +85,21 @@ export class HandlerTable implements HandlerNumbers {
       }
     });
     for (const { number } of wanted) linker.table.set(number, exports[String(number)]);
+  }
+
+  /** Takes in handlers that were made elsewhere: those that nobody has asked for yet get numbers. */
+  adopt(handlers: readonly CommonHandler[], exports: WebAssembly.Exports): void {
+    handlers.forEach(({ id, reach }, n) => {
+      if (this.full) return;
+      let numbers = this.known.get(id);
+      if (!numbers) {
+        numbers = { none: 0, forward: 0, backward: 0, far: 0 };
+        this.known.set(id, numbers);
+      }
+      if (numbers[reach] !== 0) return;
+      numbers[reach] = this.next++;
+      this.linker.table.set(numbers[reach], exports[String(n)]);
+    });
   }
 
   /** Whether there may soon be no numbers left: a guest can make handlers of instructions that it invents. */

@@ -6,7 +6,7 @@
  * of the budget. A decoded operation is 8 bytes: the handler's number (u16),
  * then 6 bytes of operands, which only the Isa packs and unpacks.
  */
-import type { Callable, GuestLoad, GuestStore } from '../../ir/code.ts';
+import { type Callable, type GuestLoad, type GuestStore, hostFunction } from '../../ir/code.ts';
 import type { Insn } from '../../ir/insn.ts';
 import * as op from '../../ir/op.ts';
 import { isConst, type Value } from '../../ir/value.ts';
@@ -16,7 +16,7 @@ import { Emitter, type Lowering } from './emit.ts';
 import { CELL, OPERATION, type PageLayout, pageLayout } from './layout.ts';
 import type { Body } from './module.ts';
 import { HANDLER, HOT, Reason } from './reasons.ts';
-import { Flag, type Runtime } from './runtime.ts';
+import { Flag } from './runtime.ts';
 
 const IP = 0;
 const N = 1;
@@ -29,16 +29,24 @@ const TARGET = 7;
 const COUNT = 8;
 const TEMPS = ['i64', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
+/** The run-time functions that handlers call. */
+export type HandlerRuntime = Readonly<Record<'slowLoad' | 'slowStore' | 'commitStore' | 'raise', Callable>>;
+
 export class HandlerLowering implements Lowering {
   readonly cpuAddress: number | undefined;
   readonly isa: Isa;
   readonly page: PageLayout;
-  private readonly runtime: Runtime;
+  private readonly runtime: HandlerRuntime;
   private readonly calleeOf: (target: Callable) => number;
   /** Set while emitting: what the instruction needs at its end. */
   stores = false;
 
-  constructor(isa: Isa, cpuAddress: number | undefined, runtime: Runtime, calleeOf: (target: Callable) => number) {
+  constructor(
+    isa: Isa,
+    cpuAddress: number | undefined,
+    runtime: HandlerRuntime,
+    calleeOf: (target: Callable) => number,
+  ) {
     this.isa = isa;
     this.page = pageLayout(isa.granule);
     this.cpuAddress = cpuAddress;
@@ -339,3 +347,12 @@ export function emitStraddleKnown(lowering: HandlerLowering, fetchHalf: Callable
   e.returnCallIndirect(handlerType);
   return e.finish();
 }
+
+/** What every handler calls, where the run-time functions themselves are not. */
+export const HANDLER_RUNTIME: HandlerRuntime = {
+  slowLoad: hostFunction('slow_load', ['i64', 'i32'], 'i32'),
+  slowStore: hostFunction('slow_store', ['i64', 'i32'], 'i32'),
+  commitStore: hostFunction('commit_store', [], 'i32'),
+  raise: hostFunction('raise', ['i32', 'i64', 'i64']),
+};
+export const HANDLER_CALLEES: readonly Callable[] = Object.values(HANDLER_RUNTIME);

@@ -90,6 +90,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     );
     const roots: IrFunction[] = [takeInterrupt, wakes, refresh, world, translateData];
     for (const f of Object.values(run)) if (f) roots.push(f);
+    if (compiler) roots.push(...(isa.shared ?? []));
     this.exports = this.linker.linkRuntime(roots, (calleeOf, builder) => {
       const lowering = new PlainLowering(only, calleeOf);
       const regionType = builder.type(REGION);
@@ -107,6 +108,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     this.cache.onCode = (at) => this.onEach(() => this.call('protect_page', at | 0));
     this.linker.provide(REGION_CALLEES.goto, this.exports.goto as never);
     this.regions = new Regions(isa, this.linker, this.cache, memory, compiler?.());
+    this.regions.onHandlers = (made, exports) => handlers.adopt(made, exports);
     this.vcpus = Array.from({ length: cpus }, (_, n) => new JitVcpu(this, n));
     this.current = this.vcpus[0];
     this.fetcher = new Fetcher(

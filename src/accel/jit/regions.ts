@@ -4,6 +4,7 @@
  */
 import type { Isa } from '../../isa/isa.ts';
 import type { CodeCache } from './code-cache.ts';
+import type { CommonHandler } from './common-handlers.ts';
 import { type CodePlace, type Job, RegionCompiler } from './compiler.ts';
 import type { CompilerPort, FromCompiler } from './compiler-port.ts';
 import { HANDLER_LIMIT } from './reasons.ts';
@@ -39,6 +40,10 @@ export class Regions {
   /** Jobs not yet posted, and how many polls the first of them has waited. */
   private queue: Job[] = [];
   private waited = 0;
+  /** Common handlers are being made. */
+  private awaited = false;
+  /** Takes in handlers that were made ahead: exported by their position in the list. */
+  onHandlers: (handlers: readonly CommonHandler[], exports: WebAssembly.Exports) => void = () => {};
   /** Regions and guest instructions compiled so far. */
   compiled = 0;
   instructions = 0;
@@ -48,8 +53,11 @@ export class Regions {
     this.cache = cache;
     this.port = port;
     const options = { memory, cpuAddress: linker.cpuAddress };
-    if (port) port.post({ kind: 'begin', options: { ...options, isa: isa.name } });
-    else this.compiler = new RegionCompiler(isa, options);
+    if (port) {
+      port.post({ kind: 'begin', options: { ...options, isa: isa.name } });
+      this.awaited = isa.common !== undefined;
+      if (this.awaited) port.post({ kind: 'handlers' });
+    } else this.compiler = new RegionCompiler(isa, options);
     cache.onDrop = (page) => this.drop(page);
   }
 
@@ -93,7 +101,7 @@ export class Regions {
 
   /** Takes in what another thread has compiled. */
   poll(): void {
-    if (!this.port || this.pending.size === 0) return;
+    if (!this.port || (this.pending.size === 0 && !this.awaited)) return;
     // Waking the other thread costs more than a little waiting.
     if (this.queue.length > 0 && ++this.waited >= POLLS_A_POST) {
       this.port.post({ kind: 'jobs', jobs: this.queue });
@@ -103,8 +111,12 @@ export class Regions {
     for (let done = this.port.receive(); done; done = this.port.receive()) this.install(done);
   }
 
-  private install({ module, imports, regions }: FromCompiler): void {
+  private install({ module, imports, regions, handlers }: FromCompiler): void {
     const exports = module ? this.linker.instantiateRegions(module, imports) : {};
+    if (handlers) {
+      this.awaited = false;
+      this.onHandlers(handlers, exports);
+    }
     for (const { id, instructions, pages } of regions) {
       const job = this.pending.get(id);
       if (!job) continue; // its code has changed meanwhile

@@ -3,7 +3,6 @@
  * second or two, so a program that will need it calls `prepareCompiler` first.
  */
 import { availableParallelism } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { CompilerPort, FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
 
@@ -46,22 +45,4 @@ export function openCompiler(): CompilerPort | undefined {
     receive: () => receiveMessageOnPort(port)?.message as FromCompiler | undefined,
     close: () => void worker.terminate(),
   };
-}
-
-/**
- * V8 optimises a function when it has executed about this many bytes of it.
- * The interpreter's handlers are small and all hot; regions come in thousands,
- * few of them worth it, and their optimisation takes a processor.
- */
-const HANDLERS_BUDGET = 200_000;
-const REGIONS_BUDGET = 200_000_000;
-
-/** Runs `make`; WebAssembly modules made in it are optimised soon. */
-export function hot<T>(make: () => T): T {
-  setFlagsFromString(`--wasm-tiering-budget=${HANDLERS_BUDGET}`);
-  try {
-    return make();
-  } finally {
-    setFlagsFromString(`--wasm-tiering-budget=${REGIONS_BUDGET}`);
-  }
 }

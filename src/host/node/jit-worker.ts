@@ -3,6 +3,7 @@ import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_
 import { loadIsa } from '../../accel/isas.ts';
 import { type CompilerOptions, type Job, RegionCompiler } from '../../accel/jit/compiler.ts';
 import type { FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
+import { hot } from './jit-tiering.ts';
 
 const { port, isa: expected } = workerData as { readonly port: MessagePort; readonly isa?: string };
 /** Jobs in one module at most: more would keep the first of them waiting. */
@@ -11,9 +12,12 @@ const BATCH = 8;
 if (expected !== undefined) loadIsa(expected).catch(() => {});
 let compiler: RegionCompiler | undefined;
 let jobs: Job[] = [];
+/** The common handlers are wanted. */
+let handlersWanted = false;
 
 function take(message: ToCompiler): void {
   if (message.kind === 'begin') void begin(message.options);
+  else if (message.kind === 'handlers') handlersWanted = true;
   else jobs.push(...message.jobs);
 }
 
@@ -28,7 +32,15 @@ port.on('message', (first: ToCompiler) => {
   work();
 });
 
+function makeHandlers(ready: RegionCompiler): void {
+  handlersWanted = false;
+  const { bytes, ...rest } = ready.commonHandlers();
+  const answer: FromCompiler = { ...rest, regions: [], module: bytes && hot(() => new WebAssembly.Module(bytes)) };
+  port.postMessage(answer);
+}
+
 function work(): void {
+  if (handlersWanted && compiler) makeHandlers(compiler);
   while (jobs.length > 0 && compiler) {
     const batch = jobs.slice(0, BATCH);
     jobs = jobs.slice(BATCH);

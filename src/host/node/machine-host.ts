@@ -1,7 +1,8 @@
 /** Time, sleep and random numbers as a machine's run loop asks for them. */
 import { randomFillSync } from 'node:crypto';
 import type { CompilerPort } from '../../accel/jit/compiler-port.ts';
-import { hot, openCompiler } from './jit-compiler.ts';
+import { openCompiler } from './jit-compiler.ts';
+import { hot } from './jit-tiering.ts';
 
 export class NodeMachineHost {
   now(): number {

@@ -357,3 +357,6 @@ export function resultOf(op: number, { a, b, c }: Operands): Value | undefined {
 
 /** Moves a 0-or-1 flag (i32) to a bit of an image. */
 export const flagAt = (flag: Value, mask: number): Value => shl(extendU(flag), 31 - Math.clz32(mask));
+
+/** The functions that rows call where `ccOp` is not known when code is translated. */
+export const flagFunctions: readonly IrFunction[] = [...ASK.values(), flagsImage];

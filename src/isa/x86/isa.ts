@@ -11,9 +11,18 @@ import { faultNumber } from './fault.ts';
 import { gatesOf } from './gates.ts';
 import { operationLeaves, operationOf, type X86HandlerKey } from './handler.ts';
 import { CC, CC_OP, constantLeaves, GPR, X86Insn, XMM, YMMH } from './insn.ts';
-import { raise } from './interrupt.ts';
+import { farCall, farJump, farReturn, interruptReturn, setEflags } from './far.ts';
+import { flagFunctions } from './flags.ts';
+import { deliver, raise } from './interrupt.ts';
+import { checkIo } from './io.ts';
+import { readMsr, timeStamp, writeMsr } from './msr.ts';
+import { divide128, mulHighS, mulHighU } from './multiply.ts';
+import { writeCr0, writeCr3, writeCr4 } from './paging.ts';
+import { loadSegment, segLinear } from './segment.ts';
+import { swap32, swap64 } from './swap.ts';
+import { syscall, sysret } from './syscall.ts';
 import { mmu } from './mmu.ts';
-import { updateMode } from './mode.ts';
+import { updateMode, updateUnits } from './mode.ts';
 import { X86Operations } from './operations.ts';
 import { rows } from './rows/index.ts';
 import { AT, bitsOf, MODES, PLACE, REGIMES, regimeOf, Vector, X86_CPU } from './state.ts';
@@ -102,6 +111,34 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
     insn.finish();
     return insn;
   },
+
+  shared: [
+    ...flagFunctions,
+    segLinear,
+    mulHighS,
+    mulHighU,
+    divide128,
+    swap32,
+    swap64,
+    checkIo,
+    loadSegment,
+    readMsr,
+    writeMsr,
+    timeStamp,
+    writeCr0,
+    writeCr3,
+    writeCr4,
+    updateMode,
+    updateUnits,
+    setEflags,
+    syscall,
+    sysret,
+    farJump,
+    farCall,
+    farReturn,
+    interruptReturn,
+    deliver,
+  ],
 
   bind(memory) {
     let functions = bound.get(memory);

@@ -10,6 +10,7 @@ import {
   and,
   and32,
   eq32,
+  eqz,
   eqz32,
   extendU,
   gtU,
@@ -31,6 +32,7 @@ import {
   wrap,
   zext32,
 } from '../../ir/value.ts';
+import { isBase } from './canonical.ts';
 import { fault, faultWith } from './fault.ts';
 import { get, put } from './field.ts';
 import { updateMode } from './mode.ts';
@@ -61,7 +63,10 @@ export const segLinear = define('seg_linear', ['i32', 'i64', 'i32'], 'i64', (f, 
   const write = f.let(and32(what, 0x100));
   const readable = or32(eqz32(isCode), and32(attr, Attr.writable));
   const writable = and32(eqz32(isCode), ne32(and32(attr, Attr.writable), 0));
-  const allowed = and32(select(write, writable, ne32(readable, 0)), eqz32(and32(attr, Attr.unusable)));
+  // In real-address mode code can be written: CS is what it was loaded with.
+  const real = eqz(and(get('cr0'), Cr0.pe));
+  const may = or32(real, select(write, writable, ne32(readable, 0)));
+  const allowed = and32(may, eqz32(and32(attr, Attr.unusable)));
   const down = f.let(and32(eqz32(isCode), ne32(and32(attr, Attr.conforming), 0)));
   const top = select(and32(attr, Attr.big), i64(0xffff_ffff), i64(0xffff));
   const inside = select(down, and32(gtU(offset, limit), leU(last, top)), leU(last, limit));
@@ -240,6 +245,7 @@ function systemBase(s: SystemCode, { address }: Descriptor, selector: Value): Va
       f.return(faultWith(Vector.gp, and32(selector, 0xfffc))),
     );
     upper.set(shl(s.read(add(address, 8), 4), 32));
+    f.if(eqz32(isBase(upper.value)), () => f.return(faultWith(Vector.gp, and32(selector, 0xfffc))));
   });
   return upper.value;
 }
