@@ -68,7 +68,7 @@ export function differences(c: Case, ours: Outcome, right: Outcome, indefinite: 
   };
   // Where a near transfer goes to an address that is not canonical the processor faults at the transfer, we at the target.
   if (ours.fault?.vector === 13 && right.fault?.vector === 13 && !isCanonical(ours.ip)) return [];
-  if (indefinite.unaligned && ours.fault?.vector === 13 && !right.fault) return [];
+  if (indefinite.unaligned && ours.fault?.vector === 13) return [];
   // An access across the end of flat segments is beyond their limit; we go on at address 0.
   const wraps = c.bits === 32 && ours.fault?.vector === 14 && ours.fault.address > 0xffff_ff00n;
   if (wraps && (right.fault?.vector === 13 || right.fault?.vector === 12)) return [];

@@ -72,6 +72,8 @@ export function setRegisters(state: StateAccess, bits: 32 | 64, { gpr, flags, fx
     state.set64('xmm', view.getBigUint64(160 + 8 * n, true), n);
     state.set64('ymmh', high.getBigUint64(8 * n, true), n);
   }
+  for (const field of ['fop', 'fcs', 'fds']) state.set32(field, 0);
+  for (const field of ['fip', 'fdp']) state.set64(field, 0n);
   const status = view.getUint16(2, true);
   const top = (status >> 11) & 7;
   state.set32('fcw', view.getUint16(0, true));

@@ -6,6 +6,7 @@
  */
 import type { StateAccess } from '../../../src/isa/isa.ts';
 import type { Decoded } from '../../../src/isa/x86/decode.ts';
+import type { Row } from '../../../src/isa/x86/opcode.ts';
 import { CC_NAMES } from '../../../src/isa/x86/rows/move.ts';
 
 const BITS: Readonly<Record<string, number>> = { o: 0x800, s: 0x80, z: 0x40, a: 0x10, p: 4, c: 1 };
@@ -19,6 +20,7 @@ interface Effect {
   readonly result?: boolean;
 }
 
+const NONE: Effect = { reads: 0, writes: 0, undefined: 0 };
 const table = new Map<string, Effect>();
 /** Mnemonics; what they read, write and leave undefined, by the flags' initials. */
 function flags(mnemonics: string, reads: string, writes: string, undefinedFlags = ''): void {
@@ -65,8 +67,6 @@ for (const [cc, reads] of Object.entries({ b: 'c', e: 'z', be: 'cz', u: 'p' })) 
   flags(`fcmovn${cc}`, reads, '');
 }
 
-const NONE: Effect = { reads: 0, writes: 0, undefined: 0 };
-
 /** The count of a shift before it is cut. */
 function countOf({ operands, row }: Decoded, state: StateAccess): number {
   const last = operands.length - 1;
@@ -78,6 +78,9 @@ function countOf({ operands, row }: Decoded, state: StateAccess): number {
 /** What an instruction will do to the flags, from the state before it. */
 export function effectOf(decoded: Decoded, state: StateAccess): Effect {
   const { mnemonic } = decoded.row;
+  // Nothing is done at all.
+  if (decoded.rep && decoded.row.traits.string && BigInt.asUintN(decoded.asize, state.get64('gpr', 1)) === 0n)
+    return NONE;
   const found = table.get(mnemonic);
   if (found) return found;
   const shift = /^(sh[lr]|sar|ro[lr]|rc[lr]|sh[lr]d)$/.exec(mnemonic);
@@ -112,6 +115,7 @@ export class Undefined {
   before = 0;
   /** Something read what is undefined. */
   tainted = false;
+  private last: Row | undefined;
   /** Where it faults it may have done a part of its work: how much is the processor's own. */
   partial = false;
   /** Single-precision results are approximations. */
@@ -121,7 +125,9 @@ export class Undefined {
   /** The SDM has unaligned operands in memory fault, AMD's processors take them. */
   unaligned = false;
   watch(decoded: Decoded | undefined, state: StateAccess): void {
-    this.before = this.flags;
+    // Where a repeated instruction faults later its flags may be those from before it.
+    if (!decoded?.rep || decoded.row !== this.last) this.before = this.flags;
+    this.last = decoded?.row;
     if (!decoded) return;
     const effect = effectOf(decoded, state);
     if (effect.reads & this.flags || effect.result) this.tainted = true;

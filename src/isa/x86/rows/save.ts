@@ -178,6 +178,8 @@ const loadControl: Semantics = (m) => {
 };
 const storeControl: Semantics = (m) => m.set(0, extendU(m.state('mxcsr')));
 
+/** Cache lines are the host's; the address must be one that can be read. */
+const touch: Semantics = (m) => void m.get(0);
 const nothing: Semantics = () => {};
 
 const system = { flow: 'system' } as const;
@@ -200,7 +202,7 @@ export const saveRows: readonly Row[] = [
   insn('lfence', 'NP 0F AE /5 reg', '', nothing, { feature: 'sse2' }),
   insn('mfence', 'NP 0F AE /6 reg', '', nothing, { feature: 'sse2' }),
   insn('sfence', 'NP 0F AE /7 reg', '', nothing, { feature: 'sse' }),
-  insn('clflush', 'NP 0F AE /7 mem', 'Mb', nothing, { feature: 'clflush' }),
-  insn('clflushopt', '66 0F AE /7 mem', 'Mb', nothing, { feature: 'clflushopt' }),
-  insn('clwb', '66 0F AE /6 mem', 'Mb', nothing, { feature: 'clwb' }),
+  insn('clflush', 'NP 0F AE /7 mem', 'Mb', touch, { feature: 'clflush' }),
+  insn('clflushopt', '66 0F AE /7 mem', 'Mb', touch, { feature: 'clflushopt' }),
+  insn('clwb', '66 0F AE /6 mem', 'Mb', touch, { feature: 'clwb' }),
 ];

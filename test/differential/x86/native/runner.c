@@ -202,6 +202,10 @@ static void handle(int number, siginfo_t *info, ucontext_t *context) {
     report(number, info, context);
     memset((void *)(uintptr_t)(CODE + now.code_at), 0xcc, now.code_length);
   }
+#ifndef __x86_64__
+  /* The stack of the start is in reach of 32-bit addresses; nobody needs it any more. */
+  if (!running) call(SYS_munmap, 0x60000000, 0x9fffe000, 0, 0, 0, 0);
+#endif
   running = 1;
   if (!fill(&now, sizeof now)) {
     flush();
