@@ -162,6 +162,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       const { state } = vcpu;
       state.set64('gpr', BigInt(processorSignature(options[index], state).eax), 2);
       state.set32('physicalBits', cpu.physicalBits);
+      state.set32('linearBits', cpu.features.has('la57') ? 57 : 48);
       state.stopped = index !== 0;
     });
   };

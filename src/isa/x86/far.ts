@@ -296,9 +296,12 @@ function dropInnerSegments(f: Code, cpl: Value): void {
     const attr = f.let(get('segAttr', seg * 4));
     const conforming = eq32(and32(attr, Attr.code | Attr.conforming), Attr.code | Attr.conforming);
     const dpl = and32(shrU32(attr, 5), 3);
-    f.if(and32(eqz32(conforming), and32(ltU32(dpl, cpl), eqz32(and32(attr, Attr.unusable)))), () =>
-      f.call(nullSegment, i32(seg), i32(0)),
-    );
+    f.if(and32(eqz32(conforming), and32(ltU32(dpl, cpl), eqz32(and32(attr, Attr.unusable)))), () => {
+      // Bases stay, as on the processor: 64-bit code goes on to use those of FS and GS.
+      const base = f.let(get('segBase', seg * 8));
+      f.call(nullSegment, i32(seg), i32(0));
+      put(f, 'segBase', base, seg * 8);
+    });
   }
 }
 

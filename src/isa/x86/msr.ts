@@ -10,7 +10,6 @@ import {
   and32,
   apply,
   eq32,
-  eqz,
   eqz32,
   i32,
   i64,
@@ -18,22 +17,21 @@ import {
   ne,
   or,
   shl32,
-  shrS,
   sub,
   select,
   shrU,
   sub32,
   type Value,
   add,
-  shl,
   xor,
 } from '../../ir/value.ts';
 import * as op from '../../ir/op.ts';
 import { hostCall, readTime, tlbFlush } from '../isa.ts';
+import { isBase } from './canonical.ts';
 import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import { updateMode } from './mode.ts';
-import { Cr0, Cr4, Efer, type FieldName, Seg, Vector } from './state.ts';
+import { Cr0, Efer, type FieldName, Seg, Vector } from './state.ts';
 
 /** What the board is asked, as the number of a `hostCall`. Two words go by `result`. */
 export const HostCall = {
@@ -84,13 +82,6 @@ export const timeStamp = define('time_stamp', [], 'i64', (f) =>
   f.return(add(apply(op.I64_TRUNC_SAT_F64_U, f.call(readTime)), get('tscOffset'))),
 );
 
-/** i32: an address that 48 (or, with 5-level paging, 57) bits hold. */
-export const isCanonical = (address: Value): Value => {
-  const spare = select64(ne(and(get('cr4'), Cr4.la57), 0), 7, 16);
-  return eqz(xor(shrS(shl(address, spare), spare), address));
-};
-const select64 = (condition: Value, yes: number, no: number): Value => select(condition, i64(yes), i64(no));
-
 /** read_msr(index): the value to `result`; a fault or 0. */
 export const readMsr = define('read_msr', ['i32'], 'i32', (f, index) => {
   const give = (value: Value) => {
@@ -122,7 +113,7 @@ export const writeMsr = define('write_msr', ['i32', 'i64'], 'i32', (f, index, va
   const done = () => f.return(i32(0));
   for (const [number, field, check, at] of FIELDS)
     f.if(eq32(index, number), () => {
-      if (check === 'canonical') f.if(eqz32(isCanonical(value)), () => f.return(gp));
+      if (check === 'canonical') f.if(eqz32(isBase(value)), () => f.return(gp));
       put(f, field, value, at);
       done();
     });

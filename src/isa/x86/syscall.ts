@@ -26,8 +26,8 @@ import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import { eflagsImage } from './interrupt.ts';
 import { updateMode } from './mode.ts';
-import { isCanonical } from './msr.ts';
-import { Attr, Cr0, Efer, Eflags, Seg, Vector } from './state.ts';
+import { isCanonical } from './canonical.ts';
+import { Attr, Cr0, Dr6, Efer, Eflags, Seg, Vector } from './state.ts';
 import { isLongMode } from './system-memory.ts';
 
 const ud = fault(Vector.ud);
@@ -44,6 +44,12 @@ const CODE = Attr.code | Attr.writable | Attr.accessed;
 const DATA = i32(Attr.big | Attr.writable | Attr.accessed);
 const code32 = i32(CODE | Attr.big);
 const code64 = i32(CODE | Attr.long);
+
+/** The single step is taken by what TF is at the end. */
+function stepByNewFlags(f: Code): void {
+  const others = and32(get('pendingDebug'), ~Dr6.bs);
+  put(f, 'pendingDebug', or32(others, select(and32(get('eflags'), Eflags.tf), i32(Dr6.bs), i32(0))));
+}
 
 /** syscall(next): `result` and `result2` are for RCX and R11. */
 export const syscall = define('syscall', ['i64'], 'i32', (f, next) => {
@@ -72,6 +78,7 @@ export const syscall = define('syscall', ['i64'], 'i32', (f, next) => {
     },
   );
   flat(f, Seg.ss, add32(selector, 8), 0, DATA);
+  stepByNewFlags(f);
   f.call(updateMode);
   f.return(i32(0));
 });
@@ -99,6 +106,7 @@ export const sysret = define('sysret', ['i32', 'i64', 'i64'], 'i32', (f, to64, r
     },
   );
   flat(f, Seg.ss, or32(add32(base, 8), 3), 3, DATA);
+  stepByNewFlags(f);
   f.call(updateMode);
   f.return(i32(0));
 });

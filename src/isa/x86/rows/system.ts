@@ -32,7 +32,8 @@ import {
 } from '../../../ir/value.ts';
 import { hostCall, tlbFlush, tlbFlushPage } from '../../isa.ts';
 import { RAX, RBX, RCX, RDX, RSP, type X86Insn, zeroExtend } from '../insn.ts';
-import { HostCall, isCanonical, readMsr, timeStamp, writeMsr } from '../msr.ts';
+import { isBase, isCanonical } from '../canonical.ts';
+import { HostCall, readMsr, timeStamp, writeMsr } from '../msr.ts';
 import { debugDetected } from '../debug.ts';
 import { insn, type Row } from '../opcode.ts';
 import { writeCr0, writeCr3, writeCr4 } from '../paging.ts';
@@ -156,7 +157,7 @@ const loadTable =
     const size = m.bits === 64 ? 64 : 32;
     const bytes = m.let(m.loadPart(0, 0, 16));
     const address = m.let(m.loadPart(0, 2, size));
-    if (size === 64) m.if(eqz32(isCanonical(address)), () => m.gp());
+    if (size === 64) m.if(eqz32(isBase(address)), () => m.gp());
     m.setState(limit, wrap(bytes));
     // With 16-bit operands a base has 24 bits.
     m.setState(base, m.osize === 16 && size === 32 ? and(address, 0xff_ffff) : address);
@@ -377,7 +378,7 @@ const invalidatePcid: Semantics = (m) => {
   const descriptor = m.let(m.loadPart(1, 0, 64));
   const address = m.let(m.loadPart(1, 8, 64));
   m.if(ne(shrU(descriptor, 12), 0), () => m.gp());
-  m.if(and32(eqz(type), eqz32(isCanonical(address))), () => m.gp());
+  m.if(and32(eqz(type), eqz32(isBase(address))), () => m.gp());
   m.call(tlbFlush, i32(0));
   m.system();
 };
