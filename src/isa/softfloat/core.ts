@@ -151,6 +151,9 @@ export class Core {
     const nearest = eqz32(and32(rounding, 3)); // RNE or RMM
     const increment = code.let(select(nearest, i64(half), directed));
     const tiny = code.var(i32(0));
+    const { exactScaled = 0 } = flags;
+    const lossless = exactScaled === 0 ? i32(0) : select(eqz(and(significand.value, mask)), i32(exactScaled), i32(0));
+    const scaled = code.let(lossless);
     code.if(leS32(biased.value, 0), () => {
       if (options.tininess === 'before') tiny.set(flags.underflow);
       else {
@@ -165,14 +168,14 @@ export class Core {
     const rest = code.let(and(significand.value, mask));
     const carry = ltS(add(significand.value, increment), 0);
     code.if(geS32(add32(biased.value, carry), f.top), () => {
-      this.raise(code, i32(flags.overflow | flags.inexact));
+      this.raise(code, or32(scaled, flags.overflow | flags.inexact));
       // Where rounding goes towards zero, the largest finite number.
       code.return(sub(f.signed(sign, f.infinity), extendU(eqz(increment))));
     });
     const rounded = code.var(shrU(add(significand.value, increment), drop));
     const tie = and32(eq(rest, half), eqz32(rounding));
     code.if(tie, () => rounded.set(and(rounded.value, -2)));
-    code.if(ne(rest, 0), () => this.raise(code, or32(tiny.value, flags.inexact)));
+    code.if(ne(rest, 0), () => this.raise(code, or32(or32(tiny.value, scaled), flags.inexact)));
     // The leading one of a normal number, and a carry, count on the exponent field.
     const field = shl(extendS(sub32(biased.value, 1)), f.fraction);
     code.return(f.signed(sign, add(field, rounded.value)));

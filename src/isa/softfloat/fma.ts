@@ -113,13 +113,20 @@ export function makeFma(core: Core): IrFunction {
     });
     const x = f.unpack(code, a);
     const y = f.unpack(code, b);
-    const exponent = add32(x.exponent, y.exponent);
+    const exponent = code.let(add32(x.exponent, y.exponent));
+    // Nothing of the product is shifted out for the sake of a zero.
+    const beside = (productExponent: Value): Value[] => {
+      const [sign, ownExponent, significand] = addend;
+      return [sign, select(eqz(significand), productExponent, ownExponent), significand];
+    };
     if (f.bits === 32) {
       const product = shl(mul(x.significand, y.significand), 14);
-      core.return(code, code.call(core.sum, sign, sub32(exponent, 14), product, ...addend, rounding));
+      const at = code.let(sub32(exponent, 14));
+      core.return(code, code.call(core.sum, sign, at, product, ...beside(at), rounding));
       return;
     }
-    core.return(code, wideSum(core, code, [sign, exponent, x.significand, y.significand], addend, rounding));
+    const factors = [sign, exponent, x.significand, y.significand];
+    core.return(code, wideSum(core, code, factors, beside(add32(exponent, 64 - 20)), rounding));
   });
 }
 

@@ -48,6 +48,8 @@ export interface FlagBits {
   readonly overflow: number;
   readonly divideByZero: number;
   readonly invalid: number;
+  /** Raised with an overflow or underflow that rounding to an unbounded exponent would not have made inexact. */
+  readonly exactScaled?: number;
 }
 
 /** What differs between ISAs; all of it decided when the code is written. */

@@ -24,6 +24,7 @@ import {
   wide,
   withMmx,
 } from '../vector-operand.ts';
+import { pendingX87 } from '../x87-unit.ts';
 import {
   type FloatOne,
   first,
@@ -150,8 +151,11 @@ const fromMmx =
         setVector(m, 0, shuffleLanes(8, vector(m, 0), numbers, [2, 1]));
       }
     };
-    if (m.isMemory(1)) convert(m);
-    else withMmx(convert)(m);
+    if (!m.isMemory(1)) {
+      pendingX87(m);
+      enterMmx(m);
+    }
+    convert(m);
   };
 const toMmx = (p: Precision, cut: boolean): Semantics =>
   withMmx((m) => {

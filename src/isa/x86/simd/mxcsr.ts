@@ -49,6 +49,8 @@ export const Mxcsr = {
 /** Ours, within an instruction only: an exception was raised that is not masked, before anything was computed. */
 const UNMASKED = 0x8000_0000;
 const EARLY = 0x4000_0000;
+/** Ours, within a lane only: only the exponent did not fit. */
+const EXACT = 0x2000_0000;
 /** What is found before a lane is computed. */
 const EARLY_FLAGS = Mxcsr.ie | Mxcsr.de | Mxcsr.ze;
 
@@ -79,7 +81,14 @@ export class Control {
     this.state = state;
     this.soft = softfloat({
       flagsOffset: state.mxcsr,
-      flags: { invalid: Mxcsr.ie, divideByZero: Mxcsr.ze, overflow: Mxcsr.oe, underflow: Mxcsr.ue, inexact: Mxcsr.pe },
+      flags: {
+        invalid: Mxcsr.ie,
+        divideByZero: Mxcsr.ze,
+        overflow: Mxcsr.oe,
+        underflow: Mxcsr.ue,
+        inexact: Mxcsr.pe,
+        exactScaled: EXACT,
+      },
       tininess: 'after',
       nan: 'first',
       negativeNan: true,
@@ -193,6 +202,11 @@ export class Control {
             result.set(and(result.value, f.sign));
           }),
       );
+    });
+    code.if(and32(this.get(), EXACT), () => {
+      // What an unmasked overflow or underflow hands to its handler has been rounded to an unbounded exponent.
+      const unmasked = and32(and32(raised, xor32(shrU32(before, Mxcsr.masks), -1)), Mxcsr.oe | Mxcsr.ue);
+      this.set(code, and32(this.get(), select(unmasked, i32(~(EXACT | Mxcsr.pe)), i32(~EXACT))));
     });
     this.raise(code, before);
     return f.narrow(result.value);
