@@ -3,7 +3,7 @@ import type { AcceleratorOptions, Board, SpaceAccelerator } from '../accelerator
 import type { Isa } from '../../isa/isa.ts';
 import { CpuState } from '../cpu-state.ts';
 import { Space } from '../space.ts';
-import { ReferenceVcpu } from './reference.ts';
+import { ReferenceVcpu, SCRATCH } from './reference.ts';
 
 /** Where the first CPU's state lies in a space made here; address 0 stays unused. */
 const FIRST_CPU = 4096;
@@ -34,7 +34,7 @@ export class ReferenceAccelerator implements SpaceAccelerator {
   /** With a space of its own. */
   static create(options: AcceleratorOptions): ReferenceAccelerator {
     const { isa, cpus, board } = options;
-    const stride = Math.ceil(isa.stateSize / 64) * 64;
+    const stride = Math.ceil((isa.stateSize + SCRATCH) / 64) * 64;
     const space = new Space(FIRST_CPU + cpus * stride, options);
     const states = Array.from(
       { length: cpus },

@@ -15,6 +15,8 @@ import { Fetcher } from '../fetch.ts';
 import type { Space } from '../space.ts';
 
 const M64 = (1n << 64n) - 1n;
+/** Bytes that a CPU needs behind its state. */
+export const SCRATCH = 16;
 
 /** A part of an access that lies in one page. */
 interface Piece {
@@ -41,7 +43,7 @@ export class ReferenceVcpu implements StateVcpu, World {
     set: (reg: number, value: bigint): void => this.setRegister(this.isa.registers[reg], value),
   };
   private kicked = false;
-  /** 16 bytes behind the state for `guest_read`. */
+  /** SCRATCH bytes behind the state, for `guest_read`. */
   private readonly scratch: number;
   private fault: GuestFault | undefined;
   /** Data accesses are told of. */
