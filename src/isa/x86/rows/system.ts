@@ -429,7 +429,8 @@ const extendedOn = (m: X86Insn): void => {
 };
 const readExtended: Semantics = (m) => {
   extendedOn(m);
-  m.if(ne(zext32(m.r(RCX)), 0), () => m.gp());
+  // Register 1: the components that are in use, here all that are enabled.
+  m.if(gtU32(wrap(m.r(RCX)), 1), () => m.gp());
   setPair(m, m.state('xcr0'));
 };
 const writeExtended: Semantics = (m) => {
