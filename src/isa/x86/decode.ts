@@ -4,76 +4,33 @@
  * Spec: SDM volume 2, "Instruction Format", "ModR/M and SIB Bytes", "REX
  * Prefixes", "Intel Advanced Vector Extensions: VEX".
  */
-import type { Flow, Row } from './opcode.ts';
+import type {
+  Bits,
+  ImmediateOperand,
+  Instance,
+  MemoryOperand,
+  Operand,
+  RegisterKind,
+  RegisterOperand,
+} from './instance.ts';
+import type { Row } from './opcode.ts';
 import { bitsOf, Seg } from './state.ts';
+
+export type {
+  Bits,
+  ImmediateOperand,
+  MemoryOperand,
+  Operand,
+  RegisterKind,
+  RegisterOperand,
+} from './instance.ts';
 
 /** The longest instruction, bytes. */
 export const MAX_LENGTH = 15;
 
-export type Bits = 16 | 32 | 64;
-export type RegisterKind = 'gpr' | 'seg' | 'cr' | 'dr' | 'xmm' | 'mm' | 'st';
-
-export interface RegisterOperand {
-  readonly kind: 'reg';
-  readonly file: RegisterKind;
-  readonly n: number;
-  /** AH, CH, DH, BH: `n` is the register whose second byte it is. */
-  readonly high: boolean;
-  /** Bits; of a vector 64, 128 or 256. */
-  readonly size: number;
-}
-export interface MemoryOperand {
-  readonly kind: 'mem';
-  /** By Seg. */
-  readonly seg: number;
-  /** Register number, or -1. */
-  readonly base: number;
-  readonly index: number;
-  /** VSIB: the XMM register whose lanes are indices; `index` is -1 then. A constant of handlers, as `scale` is. */
-  readonly vectorIndex?: number;
-  /** Shift of the index: 0 to 3. */
-  readonly scale: number;
-  /** Sign-extended. */
-  readonly disp: number | bigint;
-  /** How many bytes of the instruction it takes. */
-  readonly dispBytes: 0 | 1 | 2 | 4 | 8;
-  /** Relative to the next instruction. */
-  readonly relative: boolean;
-  /** Bits of the address. */
-  readonly asize: Bits;
-  /** Bits, or 0 where the instruction says. */
-  readonly size: number;
-}
-export interface ImmediateOperand {
-  readonly kind: 'imm';
-  /** Sign-extended to 64 bits. */
-  readonly value: number | bigint;
-  readonly size: number;
-}
-export type Operand = RegisterOperand | MemoryOperand | ImmediateOperand;
-
-export interface Decoded {
+/** What `Decoder` makes of bytes. */
+export interface Decoded extends Instance {
   readonly row: Row;
-  readonly index: number;
-  readonly mode: number;
-  readonly length: number;
-  /** Operand size of operands with code v, in bits. */
-  readonly osize: Bits;
-  readonly asize: Bits;
-  readonly rep: 0 | 0xf2 | 0xf3;
-  readonly lock: boolean;
-  /** Segment prefix by Seg, or -1. */
-  readonly seg: number;
-  readonly w: boolean;
-  /** 128 or 256 with VEX, else 0. */
-  readonly vectorLength: 0 | 128 | 256;
-  /** The ModRM byte, -1 where there is none. */
-  readonly modrm: number;
-  readonly operands: readonly Operand[];
-  readonly flow: Flow;
-  /** Where a branch or direct jump goes, in bytes from the instruction. */
-  readonly target: number | undefined;
-  readonly ends: boolean;
 }
 
 /** Bytes of code: undefined where nothing more is known. */

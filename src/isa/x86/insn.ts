@@ -34,7 +34,7 @@ import {
   xor,
   zext32,
 } from '../../ir/value.ts';
-import type { Decoded, MemoryOperand, Operand, RegisterOperand } from './decode.ts';
+import type { Instance, MemoryOperand, Operand, RegisterOperand } from './instance.ts';
 import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import {
@@ -81,7 +81,7 @@ export interface Leaves {
 }
 
 /** All parts as constants. */
-export function constantLeaves({ operands, modrm }: Decoded): Leaves {
+export function constantLeaves({ operands, modrm }: Instance): Leaves {
   return {
     register: (n) => (operands[n] as RegisterOperand).n,
     base: (n) => (operands[n] as MemoryOperand).base,
@@ -109,7 +109,7 @@ const STORES: Readonly<Record<number, number>> = {
 };
 
 export class X86Insn extends Insn {
-  readonly decoded: Decoded;
+  readonly decoded: Instance;
   readonly leaves: Leaves;
   /** `ccOp` where it is known when code is translated. */
   readonly knownCcOp: number | undefined;
@@ -117,7 +117,7 @@ export class X86Insn extends Insn {
   ccAfter: number | undefined | 'kept' = 'kept';
   private readonly addresses: (Value | undefined)[] = [];
 
-  constructor(decoded: Decoded, leaves: Leaves, knownCcOp: number | undefined, locals: op.Type[] = []) {
+  constructor(decoded: Instance, leaves: Leaves, knownCcOp: number | undefined, locals: op.Type[] = []) {
     super(decoded.length, i64(0), locals);
     this.decoded = decoded;
     this.leaves = leaves;

@@ -14,27 +14,9 @@
  *   `mem`, `reg`, `C1`        what ModRM must be: memory, a register, this byte
  */
 import type { X86Insn } from './insn.ts';
+import type { Opcode, Prefix, RowHead, Traits } from './instance.ts';
 
-export type Prefix = 'any' | 'np' | '66' | 'f3' | 'f2';
-
-export interface Opcode {
-  readonly prefix: Prefix;
-  readonly vex: boolean;
-  /** VEX.L: 128, 256, or 0 when ignored. */
-  readonly vectorLength: 0 | 128 | 256;
-  /** REX.W or VEX.W; undefined where it is no part of the opcode. */
-  readonly w: boolean | undefined;
-  /** 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A. */
-  readonly map: 0 | 1 | 2 | 3;
-  readonly byte: number;
-  /** The low three bits of the opcode are a register. */
-  readonly register: boolean;
-  /** ModRM.reg. */
-  readonly digit: number | undefined;
-  readonly modrm: 'none' | 'any' | 'mem' | 'reg';
-  /** The whole ModRM byte. */
-  readonly exact: number | undefined;
-}
+export type { Flow, Gate, Opcode, OperandCode, Prefix, Traits } from './instance.ts';
 
 export function opcode(text: string): Opcode {
   let prefix: Prefix = 'any';
@@ -83,50 +65,8 @@ export function opcode(text: string): Opcode {
   return { prefix, vex, vectorLength, w, map, byte, register, digit, modrm, exact };
 }
 
-/**
- * Operand codes. From the SDM's opcode map: a letter for where the operand is (E, G, M, O, I, J, S, C, D, V, W, H, U,
- * P, Q, N, B, L, Z for a register in the opcode) and one or two for its size (b, w, d, q, v, y, z, x, dq, ss, sd, ps,
- * pd, ...), or a fixed register (AL, CL, eAX, DX, 1, ES ...).
- */
-export type OperandCode = string;
-
-/** What an instruction does to the flow of control. */
-export type Flow = 'next' | 'branch' | 'jump' | 'call' | 'return' | 'indirect' | 'system' | 'check';
-
-export type Gate = 'x87' | 'mmx' | 'sse' | 'avx';
-
-export interface Traits {
-  /** How it ends, where that is not `next`. `system`: anything may have changed. */
-  readonly flow?: Flow;
-  /** A repeat prefix repeats it. */
-  readonly string?: boolean;
-  /** In 64-bit code its operand size is 64 (or 16), never 32; `f64`: always 64. */
-  readonly size?: 'd64' | 'f64';
-  /** Exists in 64-bit code only, or elsewhere only. */
-  readonly only?: 'long' | 'legacy';
-  /** LOCK is allowed when the first operand is memory. */
-  readonly lock?: boolean;
-  readonly gate?: Gate;
-  /** CPUID feature that brings it, by QEMU's name. */
-  readonly feature?: string;
-  /** What follows it in memory is never the next instruction. */
-  readonly ends?: boolean;
-  /** The memory operand need not be aligned (legacy SSE instructions of 16 bytes must be, otherwise). */
-  readonly unaligned?: boolean;
-  /** The semantics need the immediate as a number: handlers are made for each. */
-  readonly immediate?: 'constant';
-  /** The index of the memory operand is a vector register (VSIB), which neither the destination nor the mask may be. */
-  readonly vsib?: boolean;
-}
-
-export interface Row {
-  readonly mnemonic: string;
-  /** As written. */
-  readonly text: string;
-  readonly opcode: Opcode;
-  readonly operands: readonly OperandCode[];
+export interface Row extends RowHead {
   readonly semantics: (m: X86Insn) => void;
-  readonly traits: Traits;
 }
 
 /** A row: `insn('add', '01 /r', 'Ev Gv', (m) => ...)`. */
