@@ -5,7 +5,7 @@ import { makeCase } from './cases.ts';
 import { describeCase, differences } from './compare.ts';
 import { Evaluated, type Tier } from './evaluated.ts';
 import type { Runner } from './native.ts';
-import { type Case, type Outcome, pattern } from './record.ts';
+import { type Case, type Outcome, pattern, type Segments } from './record.ts';
 import { Undefined } from './undefined.ts';
 
 /** Cases that share a process and a data pattern. */
@@ -24,7 +24,8 @@ export interface Failure {
 }
 
 export interface Campaign {
-  readonly bits: 32 | 64;
+  readonly bits: 16 | 32 | 64;
+  readonly segments?: Segments;
   readonly runner: Runner;
   readonly wide: boolean;
   /** The rows of the next case. */
@@ -64,7 +65,7 @@ export class Batch {
     const cases: Expected[] = [];
     for (let n = 0; n < count; n++) {
       const rows = this.campaign.next(this.random);
-      const c = makeCase(this.random, { bits: this.campaign.bits, rows, wide: this.campaign.wide });
+      const c = makeCase(this.random, { ...this.campaign, rows });
       const expected = this.expect(c, rows);
       if (expected) cases.push(expected);
     }

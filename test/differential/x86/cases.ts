@@ -1,7 +1,7 @@
 /** Random cases: an instruction of a row, or a few of them that use each other's flags, and what they start from. */
 import type { Row } from '../../../src/isa/x86/opcode.ts';
 import type { Random } from '../random.ts';
-import { type Encoded, encode } from './encode.ts';
+import { type Encoded, encode, type Place } from './encode.ts';
 import {
   type Case,
   CODE,
@@ -12,6 +12,7 @@ import {
   newRegisters,
   type Patch,
   type Registers,
+  type Segments,
 } from './record.ts';
 
 const RSP = 4;
@@ -82,7 +83,7 @@ function vectorLanes(random: Random, view: DataView, at: number): void {
 }
 
 /** Registers full of interesting values; x87 and vector registers only where somebody will look at them. */
-function registers(random: Random, bits: 32 | 64, wide: boolean): Registers {
+function registers(random: Random, bits: 16 | 32 | 64, wide: boolean): Registers {
   const made = newRegisters();
   const { gpr, fx, ymmh } = made;
   for (let n = 0; n < (bits === 64 ? 16 : 8); n++)
@@ -121,15 +122,15 @@ function registers(random: Random, bits: 32 | 64, wide: boolean): Registers {
 }
 
 /** Lets the registers of an operand's address give `to`. */
-function aim(random: Random, encoded: Encoded, to: number, { gpr, fx, ymmh }: Registers, bits: 32 | 64): void {
+function aim(random: Random, encoded: Encoded, to: number, { gpr, fx, ymmh }: Registers, place: Place): void {
   const { address } = encoded;
   if (!address) return;
   const { base, index, vectorIndex, scale, disp, asize, segment } = address;
-  const offset = to - (segment === 'fs' ? FS_BASE : segment === 'gs' ? GS_BASE : 0);
+  const offset = to - (segment === 'fs' ? FS_BASE : segment === 'gs' ? GS_BASE : place.dataBase);
   const put = (n: number, value: bigint) => {
     // Of an address of 32 bits the upper half does not count.
     const cut = asize === 64 ? value : BigInt.asUintN(asize, value) | ((gpr[n] >> BigInt(asize)) << BigInt(asize));
-    gpr[n] = BigInt.asUintN(bits, cut);
+    gpr[n] = BigInt.asUintN(place.bits === 64 ? 64 : 32, cut);
   };
   let sum = BigInt(offset) - BigInt(disp);
   if (vectorIndex >= 0) {
@@ -143,7 +144,7 @@ function aim(random: Random, encoded: Encoded, to: number, { gpr, fx, ymmh }: Re
         true,
       );
     }
-    sum = BigInt(DATA + 0x1000) - BigInt(disp);
+    sum = BigInt(DATA + 0x1000 - place.dataBase) - BigInt(disp);
   } else if (index >= 0 && index === base) {
     put(base, sum / BigInt(1 + (1 << scale)));
     return;
@@ -173,63 +174,71 @@ function pointers(row: Row): readonly number[] {
 const NOT_POPPED = 0x0025_7100n;
 
 export interface Options {
-  readonly bits: 32 | 64;
+  readonly bits: 16 | 32 | 64;
+  readonly segments?: Segments;
   /** The rows of its instructions. */
   readonly rows: readonly Row[];
   /** Vector and x87 registers matter. */
   readonly wide: boolean;
 }
 
-export function makeCase(random: Random, { bits, rows, wide }: Options): Case {
+export function makeCase(random: Random, { bits, segments = 'flat', rows, wide }: Options): Case {
+  const dataBase = segments === 'flat' ? 0 : DATA;
+  const width = bits === 64 ? 64 : 32;
   const at = 0x400 + random.below(0x800);
   const start = registers(random, bits, wide);
   const code: Uint8Array[] = [];
   const patches: Patch[] = [];
   let ip = CODE + at;
-  const last: { encoded: Encoded; to: number }[] = [];
+  const last: { encoded: Encoded; to: number; place: Place }[] = [];
   for (const row of rows) {
     const to = target(random);
     const away = random.between(64, 120);
-    const encoded = encode(row, random, {
+    const place = {
       bits,
       ip,
       target: to,
       jump: random.chance(0.5) ? ip + away : ip - away,
+      dataBase,
       fsBase: FS_BASE,
       gsBase: GS_BASE,
       wrong: true,
-    });
+    };
+    const encoded = encode(row, random, place);
     code.push(encoded.bytes);
     ip += encoded.bytes.length;
-    last.push({ encoded, to });
+    last.push({ encoded, to, place });
   }
+  const stackAt = () => Number(bits === 16 ? start.gpr[RSP] & 0xffffn : start.gpr[RSP]) - (DATA - dataBase);
   rows.forEach((row, n) => {
-    const { encoded, to } = last[n];
+    const { encoded, to, place } = last[n];
     const { gpr } = start;
     for (const pointer of pointers(row)) {
-      let value = BigInt(target(random));
-      if (encoded.asize === 16) value -= BigInt(random.pick([FS_BASE, GS_BASE]));
-      gpr[pointer] = BigInt.asUintN(bits, value);
+      let value = BigInt(target(random) - dataBase);
+      if (encoded.asize === 16 && dataBase === 0) value -= BigInt(random.pick([FS_BASE, GS_BASE]));
+      // Above the 16 bits that count here stands anything.
+      if (bits === 16) value = (value & 0xffffn) | (gpr[pointer] & 0xffff_0000n);
+      gpr[pointer] = BigInt.asUintN(width, value);
     }
     if (row.traits.string && random.chance(0.9)) gpr[1] = BigInt(random.below(40));
-    aim(random, encoded, to, start, bits);
+    aim(random, encoded, to, start, place);
     if (row.mnemonic === 'popf') {
       // Neither single steps nor alignment checks; NT and ID would stay through the process.
-      const stack = Number(gpr[RSP]) - DATA;
+      const stack = stackAt();
       if (stack >= 0 && stack + 8 <= DATA_BYTES) {
         const value = random.u64() & ~NOT_POPPED;
         // Patches are words of 8 bytes wherever they stand.
         patches.push({ at: stack, value });
-      } else gpr[RSP] = 0x1000n;
+      } else gpr[RSP] = 0x8000n;
     }
     if (/^ret$/.test(row.mnemonic) && random.chance(0.9)) {
-      const stack = Number(gpr[RSP]) - DATA;
+      const stack = stackAt();
       if (stack >= 0 && stack + 8 <= DATA_BYTES)
-        patches.push({ at: stack, value: BigInt(CODE + 0xf00 + random.below(64)) });
+        patches.push({ at: stack, value: BigInt((dataBase === 0 ? CODE : 0) + 0xf00 + random.below(64)) });
     }
     // Dividends that do not overflow, now and then.
     if (/^i?div$/.test(row.mnemonic) && random.chance(0.7))
-      gpr[2] = random.chance(0.5) ? 0n : BigInt.asUintN(bits, BigInt(random.below(64) - 32));
+      gpr[2] = random.chance(0.5) ? 0n : BigInt.asUintN(width, BigInt(random.below(64) - 32));
   });
-  return { bits, at, code, start, patches: patches.slice(0, 4) };
+  return { bits, segments, at, code, start, patches: patches.slice(0, 4) };
 }

@@ -36,7 +36,7 @@ const PARTS: readonly (readonly [string, number, number])[] = [
  * Stack faults by addresses that are not canonical are told apart from others by the processor alone. Of the
  * kernel's half of addresses Linux says that pages are there.
  */
-const faultKind = ({ fault }: Outcome, bits: 32 | 64): string => {
+const faultKind = ({ fault }: Outcome, bits: 16 | 32 | 64): string => {
   if (!fault) return 'none';
   const vector = bits === 64 && fault.vector === 12 ? 13 : fault.vector;
   const error = fault.address >> 47n !== 0n ? fault.error & ~1 : fault.error;
@@ -79,7 +79,7 @@ export function differences(c: Case, ours: Outcome, right: Outcome, indefinite: 
   differ('fault', faultKind(ours, c.bits), faultKind(right, c.bits));
   differ('ip', hex(ours.ip - BigInt(CODE + c.at)), hex(right.ip - BigInt(CODE + c.at)));
   for (let n = 0; n < (c.bits === 64 ? 16 : 8); n++) {
-    const cut = (x: bigint) => hex(BigInt.asUintN(c.bits, x));
+    const cut = (x: bigint) => hex(BigInt.asUintN(c.bits === 64 ? 64 : 32, x));
     differ(GPR_NAMES[n], cut(ours.end.gpr[n]), cut(right.end.gpr[n]));
   }
   const flags = FLAGS & ~BigInt(right.fault ? indefinite.before : indefinite.flags);
@@ -113,12 +113,12 @@ export function differences(c: Case, ours: Outcome, right: Outcome, indefinite: 
 }
 
 /** Code in words: by objdump where there is one, else its bytes. */
-export function disassembly(code: Uint8Array, bits: 32 | 64, at: number): string[] {
+export function disassembly(code: Uint8Array, bits: 16 | 32 | 64, at: number): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'trapframe-x86-'));
   try {
     const file = join(folder, 'code');
     writeFileSync(file, code);
-    const mode = bits === 64 ? 'i386:x86-64' : 'i386';
+    const mode = bits === 64 ? 'i386:x86-64' : bits === 32 ? 'i386' : 'i8086';
     const args = ['-D', '-w', '-b', 'binary', '-m', mode, `--adjust-vma=${at}`, file];
     const { status, stdout } = spawnSync('objdump', args, { encoding: 'utf8' });
     if (status === 0) return stdout.split('\n').filter((line) => /^\s*[0-9a-f]+:/.test(line));
@@ -132,7 +132,9 @@ export function disassembly(code: Uint8Array, bits: 32 | 64, at: number): string
 export function describeCase(c: Case, wide: boolean): string[] {
   const { gpr, flags, fx, ymmh } = c.start;
   const lines = disassembly(codeOf(c), c.bits, CODE + c.at);
-  lines.push(`bytes ${c.code.map((bytes) => Buffer.from(bytes).toString('hex')).join(' ')}, ${c.bits}-bit code`);
+  lines.push(
+    `bytes ${c.code.map((bytes) => Buffer.from(bytes).toString('hex')).join(' ')}, ${c.bits}-bit code, segments ${c.segments ?? 'flat'}`,
+  );
   const used = c.bits === 64 ? 16 : 8;
   lines.push(`from ${[...gpr.slice(0, used)].map((value, n) => `${GPR_NAMES[n]}=${hex(value)}`).join(' ')}`);
   lines.push(`flags ${flagNames(flags)}`);

@@ -145,7 +145,16 @@ for (const bits of [64, 32] as const) {
     const code = new Uint8Array(STRIDE * list.length).fill(0x90);
     const lengths = list.map((row, n) => {
       const at = STRIDE * n;
-      const place = { bits, ip: at, target: 0x1234_5678, jump: at + 100, fsBase: 0, gsBase: 0, wrong: false };
+      const place = {
+        bits,
+        ip: at,
+        target: 0x1234_5678,
+        jump: at + 100,
+        dataBase: 0,
+        fsBase: 0,
+        gsBase: 0,
+        wrong: false,
+      };
       const { bytes } = encode(row, random, place);
       code.set(bytes, at);
       return bytes.length;

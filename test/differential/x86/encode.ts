@@ -31,13 +31,15 @@ export interface Encoded {
 }
 
 export interface Place {
-  readonly bits: 32 | 64;
+  readonly bits: 16 | 32 | 64;
   /** The instruction's address. */
   readonly ip: number;
   /** Where addresses that are fixed by the encoding should point. */
   readonly target: number;
   /** Where a relative jump should go. */
   readonly jump: number;
+  /** What DS, ES and SS add. */
+  readonly dataBase: number;
   readonly fsBase: number;
   readonly gsBase: number;
   /** Now and then encodings that are no instructions. */
@@ -61,7 +63,7 @@ const little = (value: bigint | number, bytes: number): number[] =>
   Array.from({ length: bytes }, (_, n) => Number((BigInt(value) >> BigInt(8 * n)) & 0xffn));
 
 /** Whether a row exists in code of `bits`. */
-export const exists = ({ traits: { only } }: Row, bits: 32 | 64): boolean =>
+export const exists = ({ traits: { only } }: Row, bits: 16 | 32 | 64): boolean =>
   only === undefined || (only === 'long') === (bits === 64);
 
 const isImplicit = (code: string) => /^(AL|CL|AX|DX|EAX|ECX|EDX|eAX|1|ST|ES|CS|SS|DS|FS|GS)$/.test(code);
@@ -77,7 +79,7 @@ export function encode(row: Row, random: Random, place: Place): Encoded {
   const jumps = codes.some((code) => code[0] === 'J') || (traits.flow !== undefined && traits.flow !== 'system');
 
   // Operand size.
-  let osize: 16 | 32 | 64 = 32;
+  let osize: 16 | 32 | 64 = bits === 16 ? 16 : 32;
   let has66 = opcode.prefix === '66' && !opcode.vex;
   let w = opcode.w ?? false;
   if (opcode.w === undefined && long && random.chance(sized || opcode.vex ? 0.4 : 0.1)) w = true;
@@ -86,7 +88,7 @@ export function encode(row: Row, random: Random, place: Place): Encoded {
   if (prefixFree && !near && random.chance(sized || traits.size === 'd64' || operands.length === 0 ? 0.3 : 0.03))
     has66 = true;
   if (opcode.prefix === '66' && opcode.vex) has66 = false;
-  if (has66) osize = 16;
+  if (has66) osize = bits === 16 ? 32 : 16;
   if (traits.size && long && (osize === 32 || traits.size === 'f64')) osize = 64;
   if (w && long) osize = 64;
 
@@ -105,11 +107,12 @@ export function encode(row: Row, random: Random, place: Place): Encoded {
   let asize: 16 | 32 | 64 = bits;
   const other = usesAddress || /^(loop|jcxz)/.test(row.mnemonic) ? 0.15 : 0.02;
   const gather = /gather/.test(row.mnemonic);
-  const has67 = random.chance(other) && !(gather && !long);
-  if (has67) asize = long ? 32 : 16;
+  const has67 = random.chance(other) && !(gather && bits === 32);
+  if (has67) asize = bits === 32 ? 16 : 32;
   let segment: 'fs' | 'gs' | undefined;
-  if (usesAddress && random.chance(asize === 16 ? 0.8 : 0.12)) segment = random.pick(['fs', 'gs'] as const);
-  const segmentBase = segment === 'fs' ? place.fsBase : segment === 'gs' ? place.gsBase : 0;
+  if (usesAddress && random.chance(asize === 16 && place.dataBase === 0 ? 0.8 : 0.12))
+    segment = random.pick(['fs', 'gs'] as const);
+  const segmentBase = segment === 'fs' ? place.fsBase : segment === 'gs' ? place.gsBase : place.dataBase;
   const target = place.target - segmentBase;
 
   const bytes: number[] = [];

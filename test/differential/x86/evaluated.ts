@@ -18,9 +18,11 @@ import {
   type Case,
   CODE,
   CODE_BYTES,
+  CODE_LIMIT,
   codeOf,
   DATA,
   DATA_BYTES,
+  DATA_LIMIT,
   type Fault,
   FLAGS,
   FS_BASE,
@@ -60,8 +62,9 @@ class State implements StateAccess {
   }
 }
 
-/** Puts a user program's registers into a CPU's state. `bits` of 64 or 32 in flat segments. */
-export function setRegisters(state: StateAccess, bits: 32 | 64, { gpr, flags, fx, ymmh }: Registers): void {
+/** Puts a case's registers into a CPU's state, and what its code runs in. */
+export function setRegisters(state: StateAccess, { bits, segments, start }: Case): void {
+  const { gpr, flags, fx, ymmh } = start;
   for (let n = 0; n < 16; n++) state.set64('gpr', gpr[n], n);
   state.set32('ccOp', ccOp('flags'));
   state.set64('ccA', flags & BigInt(Eflags.arithmetic));
@@ -92,26 +95,32 @@ export function setRegisters(state: StateAccess, bits: 32 | 64, { gpr, flags, fx
   }
   state.set32('ftag', tags);
   state.set32('mxcsr', view.getUint32(24, true));
-  setUser(state, bits);
+  setUser(state, bits, segments === 'based');
 }
 
-/** CPL 3 with flat segments, everything switched on. */
-function setUser(state: StateAccess, bits: 32 | 64): void {
-  const data = Attr.s | Attr.present | Attr.writable | Attr.accessed | Attr.dpl | Attr.big | Attr.granular;
-  const code = (data & ~Attr.big) | Attr.code | (bits === 64 ? Attr.long : Attr.big);
-  const segment = (seg: number, selector: number, base: number, attr: number) => {
+/** CPL 3, everything switched on. */
+function setUser(state: StateAccess, bits: 16 | 32 | 64, based: boolean): void {
+  const data = Attr.s | Attr.present | Attr.writable | Attr.accessed | Attr.dpl;
+  const big = bits === 16 ? 0 : Attr.big;
+  const granular = based ? 0 : Attr.granular;
+  const segment = (seg: number, selector: number, base: number, attr: number, limit = -1) => {
     state.set32('segSelector', selector, seg);
     state.set64('segBase', BigInt(base), seg);
-    state.set32('segLimit', 0xffff_ffff, seg);
+    state.set32('segLimit', limit, seg);
     state.set32('segAttr', attr, seg);
   };
-  segment(Seg.cs, bits === 64 ? 0x33 : 0x23, 0, code);
-  // As Linux has them.
-  const none = bits === 64;
-  segment(Seg.ss, 0x2b, 0, data);
-  for (const seg of [Seg.es, Seg.ds]) segment(seg, none ? 0 : 0x2b, 0, data);
-  segment(Seg.fs, none ? 0 : 0x63, FS_BASE, data);
-  segment(Seg.gs, none ? 0 : 0x6b, GS_BASE, data);
+  // The selectors are those of Linux, and of the native runner.
+  const code = data | Attr.code | granular | (bits === 64 ? Attr.long : big);
+  if (based) {
+    segment(Seg.cs, bits === 16 ? 0x07 : 0x17, CODE, code, CODE_LIMIT);
+    for (const seg of [Seg.es, Seg.ss, Seg.ds]) segment(seg, bits === 16 ? 0x0f : 0x1f, DATA, data | big, DATA_LIMIT);
+  } else {
+    segment(Seg.cs, bits === 64 ? 0x33 : 0x23, 0, code);
+    segment(Seg.ss, 0x2b, 0, data | Attr.big | granular);
+    for (const seg of [Seg.es, Seg.ds]) segment(seg, bits === 64 ? 0 : 0x2b, 0, data | Attr.big | granular);
+  }
+  segment(Seg.fs, bits === 64 ? 0 : 0x63, FS_BASE, data | Attr.big | Attr.granular);
+  segment(Seg.gs, bits === 64 ? 0 : 0x6b, GS_BASE, data | Attr.big | Attr.granular);
   state.set32('cpl', 3);
   state.set64('cr0', BigInt(Cr0.pe | Cr0.mp | Cr0.et | Cr0.ne | Cr0.wp | Cr0.am) | BigInt(Cr0.pg >>> 0));
   const on = Cr4.pae | Cr4.osfxsr | Cr4.osxmmexcpt | Cr4.osxsave | Cr4.fsgsbase | Cr4.umip;
@@ -238,9 +247,10 @@ export class Evaluated implements World {
     this.code.fill(STOP);
     this.code.set(code, c.at);
     new Uint8Array(this.memory.buffer).set(this.initial);
-    setRegisters(state, c.bits, c.start);
-    state.set32('mode', c.bits === 64 ? Mode.longUser : Mode.flatUser);
-    state.set64('stackMask', c.bits === 64 ? -1n : 0xffff_ffffn);
+    setRegisters(state, c);
+    const based = c.segments === 'based' ? Mode.segmentedUser : Mode.flatUser;
+    state.set32('mode', c.bits === 64 ? Mode.longUser : c.bits === 16 ? Mode.smallUser : based);
+    state.set64('stackMask', c.bits === 64 ? -1n : c.bits === 16 ? 0xffffn : 0xffff_ffffn);
     for (const unit of ['x87On', 'sseOn', 'avxOn']) state.set32(unit, 1);
     state.set32('sseFast', (c.start.fx[24] | (c.start.fx[25] << 8)) >>> 5 === 0x1fa0 >>> 5 ? 1 : 0);
     let pc = BigInt(CODE + c.at);

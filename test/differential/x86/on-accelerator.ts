@@ -117,7 +117,7 @@ export class OnAccelerator {
 
   run(c: Case): Outcome | undefined {
     for (let n = 0; n < this.times; n++) if (!this.once(c)) return undefined;
-    return this.outcome();
+    return this.outcome(c.segments === 'based' ? CODE : 0);
   }
 
   /** Whether it comes to an end. */
@@ -137,7 +137,7 @@ export class OnAccelerator {
       accelerator.written(AT.code, CODE_BYTES);
       this.last = name;
     }
-    setRegisters(state, c.bits, c.start);
+    setRegisters(state, c);
     state.set64('cr3', BigInt(AT.pml4));
     state.set64('gdtBase', BigInt(virtual(AT.gdt)));
     state.set32('gdtLimit', 0x6f);
@@ -157,7 +157,7 @@ export class OnAccelerator {
     }
   }
 
-  private outcome(): Outcome {
+  private outcome(codeBase: number): Outcome {
     const { view, pattern } = this;
     const { state } = this.accelerator.vcpus[0];
     const vector = Math.floor((state.getNumber('pc') - virtual(AT.stubs)) / STUB_BYTES);
@@ -169,7 +169,7 @@ export class OnAccelerator {
       error = view.getUint32(frame, true);
       frame += 8;
     }
-    const ip = view.getBigUint64(frame, true);
+    const ip = view.getBigUint64(frame, true) + BigInt(codeBase);
     end.flags = view.getBigUint64(frame + 16, true) & FLAGS;
     end.gpr[4] = view.getBigUint64(frame + 24, true);
     const words = new Map<number, bigint>();

@@ -33,8 +33,16 @@ export interface Patch {
   readonly value: bigint;
 }
 
+/** Whether all segments span the address space, or begin at CODE and DATA with limits (32- and 16-bit code alone). */
+export type Segments = 'flat' | 'based';
+/** Limits of segments that are based, inclusive. */
+export const CODE_LIMIT = CODE_BYTES - 1;
+export const DATA_LIMIT = DATA_BYTES + READ_ONLY_BYTES - 1;
+
 export interface Case {
-  readonly bits: 32 | 64;
+  readonly bits: 16 | 32 | 64;
+  /** Flat where nothing is said. */
+  readonly segments?: Segments;
   /** Offset in the code page. */
   readonly at: number;
   /** The code, an instruction each. */
@@ -99,6 +107,7 @@ export function encodeRecords(cases: readonly Case[]): Uint8Array {
     for (let r = 0; r < 16; r++) view.setBigUint64(at + 8 * r, c.start.gpr[r], true);
     view.setBigUint64(at + 128, c.start.flags, true);
     view.setUint32(at + 136, c.patches.length, true);
+    view.setUint32(at + 140, c.segments !== 'based' ? 0 : c.bits === 16 ? 1 : 2, true);
     at += 144;
     c.patches.forEach((patch, p) => {
       view.setUint32(at + 16 * p, patch.at, true);

@@ -32,7 +32,7 @@ function usable(row: Row): boolean {
 const isWide = ({ traits: { gate } }: Row): boolean => gate !== undefined;
 
 /** Integer rows, or those of x87 and vectors. `has`: what the oracle's processor has, by Linux's names. */
-export function subjects(bits: 32 | 64, wide: boolean, has: ReadonlySet<string>): readonly Row[] {
+export function subjects(bits: 16 | 32 | 64, wide: boolean, has: ReadonlySet<string>): readonly Row[] {
   return rows.filter(
     (row) =>
       exists(row, bits) &&

@@ -24,6 +24,12 @@ export interface Amount {
 /** What the JIT runs more often than this it compiles. */
 const OFTEN = 1100;
 
+const MODES = [
+  { bits: 64, segments: 'flat' },
+  { bits: 32, segments: 'flat' },
+  { bits: 32, segments: 'based' },
+  { bits: 16, segments: 'based' },
+] as const;
 const KINDS = [
   { name: 'single instructions', wide: false, sequences: 0 },
   { name: 'flags handed on', wide: false, sequences: 1 },
@@ -32,8 +38,8 @@ const KINDS = [
 
 /** Defines the tests. TRAPFRAME_SEED chooses other cases. */
 export function userInstructionTests({ count, jit, hot, reference }: Amount): void {
-  for (const bits of [64, 32] as const) {
-    const runner = nativeRunner(bits);
+  for (const { bits, segments } of MODES) {
+    const runner = nativeRunner(bits === 64 ? 64 : 32);
     if (typeof runner === 'string') {
       test(`${bits}-bit instructions`, { skip: runner });
       continue;
@@ -42,7 +48,7 @@ export function userInstructionTests({ count, jit, hot, reference }: Amount): vo
     const features = hostFeatures();
     for (const { name, wide, sequences } of KINDS) {
       const list = subjects(bits, wide, features);
-      const campaign = { bits, runner, wide, next: chooser(list, sequences) };
+      const campaign = { bits, segments, runner, wide, next: chooser(list, sequences) };
       const on = (kind: 'jit' | 'reference', times: number) => ({
         ...campaign,
         instead: (pattern: Uint8Array) => ({ [kind]: new OnAccelerator(kind, pattern, times) }),
@@ -55,7 +61,7 @@ export function userInstructionTests({ count, jit, hot, reference }: Amount): vo
       ] as const;
       for (const [what, run, cases] of runs) {
         if (cases === 0) continue;
-        test(`${bits}-bit code: ${name}${what}`, (t) => {
+        test(`${bits}-bit code, segments ${segments}: ${name}${what}`, (t) => {
           const seed = runSeed();
           t.diagnostic(`TRAPFRAME_SEED=${seed}`);
           const { compared, failure } = runCampaign(run, seed, cases);

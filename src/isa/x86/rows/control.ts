@@ -42,9 +42,10 @@ const call: Semantics = (m) => {
   // The target first: it may be formed from the stack pointer.
   const relative = m.operand(0).kind === 'imm';
   const target = relative ? undefined : m.let(m.zx(0));
-  m.push(m.nextIp(), m.osize);
+  // Nothing is pushed where the target is beyond the segment's limit.
   if (target) m.jumpTo(target, true);
   else m.jumpBy(0, true);
+  m.push(m.nextIp(), m.osize);
 };
 const returnNear: Semantics = (m) => {
   const from = m.let(m.sp());

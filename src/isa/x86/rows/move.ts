@@ -119,7 +119,9 @@ const enterFrame: Semantics = (m) => {
   const level = m.let(and(m.get(1), 31));
   const sp = m.var(m.stackOffset(sub(m.sp(), bytes)));
   m.storeAt(Seg.ss, sp.value, size, m.r(RBP));
-  const frame = m.let(sp.value);
+  // Of a stack pointer of 16 bits the upper half belongs to the frame pointer too.
+  const above = m.segmented ? and(m.r(RSP), xor(m.state('stackMask'), -1)) : undefined;
+  const frame = m.let(above ? or(above, sp.value) : sp.value);
   m.if(ne32(wrap(level), 0), () => {
     const n = m.var(sub(level, 1));
     const from = m.var(m.r(RBP));

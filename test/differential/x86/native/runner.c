@@ -33,7 +33,8 @@ struct record {
   uint8_t code[64];
   uint64_t gpr[16];
   uint64_t flags;
-  uint32_t patches, pad;
+  /* segments: flat, or of the local descriptor table: of 16 or of 32 bits. */
+  uint32_t patches, segments;
   struct patch patch[4];
   uint8_t fx[512];
   uint8_t ymmh[256];
@@ -174,6 +175,10 @@ static void report(int number, siginfo_t *info, ucontext_t *context) {
 #endif
   r.flags = (unsigned long)g[REG_EFL];
   r.ip = (unsigned long)g[IP];
+#ifndef __x86_64__
+  /* Offsets in a segment that begins at the code. */
+  if (g[REG_CS] & 4) r.ip += CODE;
+#endif
   r.signal = number;
   r.code = info->si_code;
   r.address = (unsigned long)info->si_addr;
@@ -222,6 +227,12 @@ static void handle(int number, siginfo_t *info, ucontext_t *context) {
 #endif
   g[REG_EFL] = now.flags;
   g[IP] = CODE + now.code_at;
+#ifndef __x86_64__
+  static const unsigned code[] = {0x23, 0x07, 0x17}, data[] = {0x2b, 0x0f, 0x1f};
+  g[REG_CS] = code[now.segments];
+  g[REG_DS] = g[REG_ES] = g[REG_SS] = data[now.segments];
+  if (now.segments) g[IP] = now.code_at;
+#endif
   uint8_t *fx = (uint8_t *)context->uc_mcontext.fpregs + FX;
   /* The last 96 bytes are the kernel's. */
   memcpy(fx, now.fx, 416);
@@ -284,6 +295,13 @@ __attribute__((used)) void begin(void) {
   } fs = {-1u, DATA + 0x100, 0xfffff, 0x51}, gs = {-1u, DATA + 0x1800, 0xfffff, 0x51};
   if (call(SYS_set_thread_area, (long)&fs, 0, 0, 0, 0, 0) != 0) die(11);
   if (call(SYS_set_thread_area, (long)&gs, 0, 0, 0, 0, 0) != 0) die(11);
+  /* Code and data segments of 16 bits, then of 32; ../record.ts has them too. */
+  for (unsigned n = 0; n < 4; n++) {
+    struct {
+      uint32_t entry, base, limit, bits;
+    } segment = {n, n & 1 ? DATA : CODE, n & 1 ? 0x4fff : 0xfff, (n & 1 ? 0 : 4) | (n & 2 ? 1 : 0)};
+    if (call(SYS_modify_ldt, 0x11, (long)&segment, sizeof segment, 0, 0, 0) != 0) die(13);
+  }
   __asm__ volatile("mov %0,%%fs\n mov %1,%%gs" : : "r"(fs.entry * 8 + 3), "r"(gs.entry * 8 + 3));
 #endif
   __asm__ volatile("int3");
