@@ -335,11 +335,17 @@ const PLACES: readonly (readonly [Question, number])[] = [
 
 /** flags_image(op, a, b, c): the arithmetic flags at their places in EFLAGS. */
 export const flagsImage = define('flags_image', ['i32', 'i64', 'i64', 'i64'], 'i64', (f, op, a, b, c) => {
-  f.if(eq32(shrU32(op, 2), KINDS.indexOf('flags')), () => f.return(and(a, Eflags.arithmetic)));
-  let image: Value = i64(0);
-  for (const [question, place] of PLACES)
-    image = or(image, shl(extendU(f.call(ASK.get(question) as IrFunction, op, a, b, c)), place));
-  f.return(image);
+  const kind = f.let(shrU32(op, 2));
+  f.if(eq32(kind, KINDS.indexOf('flags')), () => f.return(and(a, Eflags.arithmetic)));
+  const w = wide(f.let(extendU(sub32(i32(64), shl32(i32(8), and32(op, 3))))));
+  for (const name of ORDER.filter((other) => other !== 'flags'))
+    f.if(eq32(kind, KINDS.indexOf(name)), () => {
+      let image: Value = i64(0);
+      for (const [question, place] of PLACES)
+        image = or(image, shl(extendU(answer(f, question, name, w, { a, b, c })), place));
+      f.return(image);
+    });
+  f.return(i64(0));
 });
 
 /** The arithmetic flags at their places in EFLAGS, i64. */

@@ -115,6 +115,8 @@ export class X86Insn extends Insn {
   readonly knownCcOp: number | undefined;
   /** What `ccOp` is after the instruction: known, unknown (undefined), or as before ('kept'). */
   ccAfter: number | undefined | 'kept' = 'kept';
+  /** `ccAfter` depends on what `ccOp` was. */
+  ccFollows = false;
   private readonly addresses: (Value | undefined)[] = [];
 
   constructor(decoded: Instance, leaves: Leaves, knownCcOp: number | undefined, locals: op.Type[] = []) {

@@ -34,6 +34,15 @@ const refresh = define('refresh', [], undefined, (f) => {
   f.call(updateMode);
 });
 
+/** What `after` says, by what it depends on: the row, the operands' sizes, and whether a count is zero. */
+const afters = new Map<number, number | undefined | 'kept' | 'follows'>();
+function afterKey({ index, osize, operands }: Decoded): number {
+  let key = (index * 4 + (osize >> 5)) * 4 + (Math.clz32(operands[0]?.size || 1) & 3);
+  for (const operand of operands)
+    key = key * 2 + (operand.kind === 'imm' && (Number(operand.value) & 31) === 0 ? 1 : 0);
+  return key * 8 + operands.length;
+}
+
 export interface X86Decoded extends IsaDecoded {
   readonly x86: Decoded;
 }
@@ -101,8 +110,16 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
   },
   build: ({ x86 }, _mode, context, prologue) => build(x86, context, prologue),
   after({ x86 }, _mode, context) {
-    const { ccAfter } = build(x86, context);
-    return ccAfter === 'kept' ? context : ccAfter;
+    const key = afterKey(x86);
+    let known = afters.get(key);
+    if (known === undefined && !afters.has(key)) {
+      const { ccAfter, ccFollows } = build(x86, undefined);
+      known = ccFollows ? 'follows' : ccAfter;
+      afters.set(key, known);
+    }
+    if (known === 'kept') return context;
+    // It is what it was before that says what it is now.
+    return known === 'follows' ? build(x86, context).ccAfter : known;
   },
   handler({ sample }, locals, prologue) {
     const insn = new X86Insn(sample, operationLeaves(sample), undefined, [...locals]);

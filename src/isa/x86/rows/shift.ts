@@ -147,6 +147,7 @@ const shiftDouble =
 /** CF alone changes; OF, SF, AF and PF are undefined. */
 function setCarry(m: X86Insn, bit: Value): void {
   const known = m.knownCcOp;
+  m.ccFollows = true;
   const result = known === undefined ? undefined : resultOf(known, m.flagOperands());
   if (known !== undefined && result) m.flags('bit', sizeOf(known), m.let(result), bit);
   else m.setFlags(or(and(m.flagsImage(), Eflags.arithmetic & ~Eflags.cf), bit));
