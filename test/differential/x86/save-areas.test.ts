@@ -26,7 +26,7 @@ function caseOf(
   components: number,
   area = AREA,
 ): Case {
-  const made = makeCase(random, { bits, rows: [], wide: true });
+  const made = makeCase(random, { bits, segments: 'flat', rows: [], wide: true });
   made.start.gpr[RDI] = BigInt(DATA + area);
   made.start.gpr[0] = BigInt(components);
   made.start.gpr[2] = 0n;
