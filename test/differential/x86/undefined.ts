@@ -106,6 +106,7 @@ function isOutside(mnemonic: string, state: StateAccess): boolean {
   return exponent !== 0x7fff && exponent >= (mnemonic === 'f2xm1' ? 0x3fff : 0x3ffd);
 }
 
+const TRANSCENDENTAL = /^(f2xm1|fyl2xp?1?|fp?a?tan|fptan|fsin|fcos|fsincos)$/;
 const PARTIAL = /^(pusha|popa|enter|fn?save|fn?stenv|v?maskmov(q|dqu)|v(p?gather|p?maskmov).*)$/;
 
 /** Follows a case: which flags are undefined, and whether anything that is compared depends on them. */
@@ -120,6 +121,8 @@ export class Undefined {
   partial = false;
   /** Single-precision results are approximations. */
   approximate = false;
+  /** x87 results may be off by a unit in the last place, and how they were rounded is the processor's own. */
+  transcendental = false;
   /** C1 of the x87 status word: the SDM has it cleared, AMD's processors leave it. */
   c1 = false;
   /** The SDM has unaligned operands in memory fault, AMD's processors take them. */
@@ -135,6 +138,7 @@ export class Undefined {
     if (PARTIAL.test(mnemonic)) this.partial = true;
     if (/^v?r(cp|sqrt)[ps]s$/.test(mnemonic)) this.approximate = true;
     if (/^fu?comip?$/.test(mnemonic)) this.c1 = true;
+    if (TRANSCENDENTAL.test(mnemonic)) this.transcendental = true;
     if (isOutside(mnemonic, state)) this.tainted = true;
     if (mnemonic.startsWith('sha')) this.unaligned = true;
     this.flags = (this.flags & ~effect.writes) | effect.undefined;
