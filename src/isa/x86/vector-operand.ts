@@ -13,7 +13,7 @@ import type { RegOperand } from '../../ir/insn.ts';
 import * as op from '../../ir/op.ts';
 import { add, add32, and, and32, cpu, gtU32, i64, load, ne32, type Value, wrap, zext32 } from '../../ir/value.ts';
 import { zero } from '../../ir/vector.ts';
-import type { ImmediateOperand } from './decode.ts';
+import type { ImmediateOperand, MemoryOperand } from './decode.ts';
 import { type X86Insn, XMM, YMMH } from './insn.ts';
 import { low, widen } from './simd/mmx.ts';
 import type { Wide } from './simd/operation.ts';
@@ -50,8 +50,14 @@ const isStrict = (m: X86Insn): boolean => !isVex(m) && m.decoded.row.traits.unal
 
 /** The address of memory operand `n` of `bytes`, aligned so where that is asked for. */
 export function vectorAddress(m: X86Insn, n: number, bytes: number, write: boolean, aligned: boolean): Value {
+  // A segment's limit is looked at after the alignment, as AMD's processors do.
+  if (aligned && m.segmented) {
+    const { seg } = m.operand(n) as MemoryOperand;
+    const sum = add(m.state('segBase', seg * 8), m.offset(n));
+    m.if(ne32(and32(wrap(sum), bytes - 1), 0), () => m.gp());
+  }
   const address = m.address(n, bytes, write);
-  if (aligned) m.if(ne32(and32(wrap(address), bytes - 1), 0), () => m.gp());
+  if (aligned && !m.segmented) m.if(ne32(and32(wrap(address), bytes - 1), 0), () => m.gp());
   return address;
 }
 
@@ -68,6 +74,7 @@ export function storable(m: X86Insn, n: number): void {
 /** A store of 32 bytes in two parts is seen whole or not at all: faults first where the next page would. */
 function bothStorable(m: X86Insn, address: Value): void {
   m.if(gtU32(and32(wrap(address), 0xfff), 0x1000 - 32), () => {
+    m.gload(op.I64_LOAD8_U, address, 'store');
     m.gload(op.I64_LOAD8_U, and(behind(m, address, 31), -0x1000), 'store');
   });
 }
