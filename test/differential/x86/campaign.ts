@@ -132,9 +132,10 @@ export function runCampaign(
   let compared = 0;
   for (let n = 0; compared < count; n++) {
     const batch = new Batch(campaign, (seed + n) >>> 0);
-    const result = batch.run(Math.min(BATCH, count));
+    const result = batch.run(Math.min(BATCH, count - compared));
     compared += result.compared;
-    if (result.compared === 0 && result.failures.length === 0) throw new Error('no case could be compared');
+    // What depends on undefined flags is left out: a small batch may have nothing else.
+    if (n > 50 && compared === 0) throw new Error('no case could be compared');
     if (result.failures.length === 0) continue;
     const [shortest] = result.failures.toSorted((p, q) => size(p) - size(q));
     const failure = batch.shrink(shortest);

@@ -33,12 +33,13 @@ const PARTS: readonly (readonly [string, number, number])[] = [
 ];
 
 /**
- * Stack faults by addresses that are not canonical are told apart from others by the processor alone. Of the
+ * Stack faults by addresses that are not canonical are told apart from others by the processor alone, and whether an
+ * address that is not aligned is beyond its segment's limit too. Of the
  * kernel's half of addresses Linux says that pages are there.
  */
-const faultKind = ({ fault }: Outcome, bits: 16 | 32 | 64): string => {
+const faultKind = ({ fault }: Outcome, either: boolean): string => {
   if (!fault) return 'none';
-  const vector = bits === 64 && fault.vector === 12 ? 13 : fault.vector;
+  const vector = either && fault.vector === 12 ? 13 : fault.vector;
   const error = fault.address >> 47n !== 0n ? fault.error & ~1 : fault.error;
   return `vector ${vector} error ${hex(error)}${vector === 14 ? ` at ${hex(fault.address)}` : ''}`;
 };
@@ -84,7 +85,8 @@ export function differences(c: Case, ours: Outcome, right: Outcome, indefinite: 
     differ('fault', `vector ${ours.fault.vector}`, `vector ${right.fault.vector}`);
     return lines;
   }
-  differ('fault', faultKind(ours, c.bits), faultKind(right, c.bits));
+  const either = c.bits === 64 || wide;
+  differ('fault', faultKind(ours, either), faultKind(right, either));
   differ('ip', hex(ours.ip - BigInt(CODE + c.at)), hex(right.ip - BigInt(CODE + c.at)));
   for (let n = 0; n < (c.bits === 64 ? 16 : 8); n++) {
     const cut = (x: bigint) => hex(BigInt.asUintN(c.bits === 64 ? 64 : 32, x));

@@ -107,7 +107,7 @@ function isOutside(mnemonic: string, state: StateAccess): boolean {
 }
 
 const TRANSCENDENTAL = /^(f2xm1|fyl2xp?1?|fp?a?tan|fptan|fsin|fcos|fsincos)$/;
-const PARTIAL = /^(pusha|popa|enter|fn?save|fn?stenv|v?maskmov(q|dqu)|v(p?gather|p?maskmov).*)$/;
+const PARTIAL = /^(pusha|popa|enter|fbstp|fstp|fn?save|fn?stenv|v?maskmov(q|dqu)|v(p?gather|p?maskmov).*)$/;
 
 /** Follows a case: which flags are undefined, and whether anything that is compared depends on them. */
 export class Undefined {
