@@ -41,6 +41,12 @@ export const hostCall = hostFunction('host_call', ['i32', 'i32', 'i32'], 'i32');
 export const guestRead = hostFunction('guest_read', ['i64', 'i32', 'i32'], 'i32');
 /** guest_write(va, size, access, value): 1, or 0 when it faulted and nothing was written. size: 1, 2, 4 or 8. */
 export const guestWrite = hostFunction('guest_write', ['i64', 'i32', 'i32', 'i64'], 'i32');
+/**
+ * plain_place(va, bytes, store): where `bytes` from va on, which do not leave its page, stand in linear memory, when the
+ * page is known to be plain memory that rows may access at once; 0 when it is not, or not known: then a row accesses
+ * element by element. Never faults.
+ */
+export const plainPlace = hostFunction('plain_place', ['i64', 'i32', 'i32'], 'i32');
 /** The code that `translate` gave for the fault of the last guest_read or guest_write, and its address. */
 export const guestFault = hostFunction('guest_fault', [], 'i32');
 export const guestFaultAddress = hostFunction('guest_fault_address', [], 'i64');

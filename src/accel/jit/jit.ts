@@ -10,6 +10,7 @@ import {
   guestFaultAddress,
   guestRead,
   guestWrite,
+  plainPlace,
   type Isa,
   type IsaFunctions,
   tlbFlush,
@@ -81,6 +82,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
       [guestWrite.name, run.guestWrite],
       [guestFault.name, run.guestFault],
       [guestFaultAddress.name, run.guestFaultAddress],
+      [plainPlace.name, run.plainPlace],
     ]);
     this.linker = new Linker(memory, only, host as never, aliases, hot, isa.fields.floatFast);
     const { translate, takeInterrupt, wakes, refresh } = this.functions;

@@ -76,6 +76,7 @@ export interface Runtime {
   readonly guestWrite: IrFunction;
   readonly guestFault: IrFunction;
   readonly guestFaultAddress: IrFunction;
+  readonly plainPlace: IrFunction;
 }
 
 const asF64 = (pa: Value): Value => apply(op.F64_CONVERT_I64_U, pa);
@@ -352,6 +353,23 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     f.return(load(op.I64_LOAD, cpu, CELL.faultTval)),
   );
 
+  const plainPlace = define('plain_place', ['i64', 'i32', 'i32'], 'i32', (f, va, bytes, store) => {
+    const entry = f.let(dtlbEntry(va));
+    const last = f.let(and(sub(add(va, extendU(bytes)), 1), -4096));
+    const known = (isStore: boolean) => {
+      const table = dtlb(0, isStore);
+      f.if(eq(load(op.I64_LOAD, entry, table), last), () =>
+        f.return(add32(wrap(va), load(op.I32_LOAD, entry, table + 8))),
+      );
+    };
+    f.if(
+      store,
+      () => known(true),
+      () => known(false),
+    );
+    f.return(i32(0));
+  });
+
   // Fetches.
 
   const mode = (): Value => cell(fields.mode);
@@ -416,5 +434,6 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     guestWrite,
     guestFault,
     guestFaultAddress,
+    plainPlace,
   };
 }

@@ -260,6 +260,8 @@ export class ReferenceVcpu implements StateVcpu, World {
       case 'tlb_flush':
       case 'tlb_flush_page':
         return 0; // there is no cached translation to drop
+      case 'plain_place':
+        return 0; // element by element
       case 'guest_read':
         return this.guest(() => {
           const value = this.loadAs(args[0] as bigint, args[1] as number, args[2] as number);

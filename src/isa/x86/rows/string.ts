@@ -2,7 +2,8 @@
  * String instructions, and input and output.
  *
  * With a repeat prefix an instruction does one element and then goes to
- * itself, so that interrupts are taken between elements.
+ * itself, so that interrupts are taken between elements. What moves or fills
+ * plain memory does as many at once as lie in a page.
  *
  * Spec: SDM volume 2, "REP/REPE/REPZ/REPNE/REPNZ", "MOVS", "STOS", "IN" ...;
  * volume 1, "String Operations".
@@ -11,20 +12,30 @@ import {
   add,
   and,
   and32,
+  divU,
   eq,
+  eqz,
+  eqz32,
   extendU,
+  gtU,
+  gtU32,
   i32,
   i64,
+  ltS,
+  ltU32,
+  mul,
   ne,
   ne32,
   or,
   or32,
   select,
+  sub,
+  sub32,
   type Value,
   wrap,
   xor32,
 } from '../../../ir/value.ts';
-import { portRead, portWrite } from '../../isa.ts';
+import { plainPlace, portRead, portWrite } from '../../isa.ts';
 import { checkIo } from '../io.ts';
 import { RAX, RCX, RDI, RDX, RSI, type X86Insn, zeroExtend } from '../insn.ts';
 import type { Size } from '../flags.ts';
@@ -37,53 +48,122 @@ type Semantics = (m: X86Insn) => void;
 const pointer = (m: X86Insn, n: number): Value => m.let(zeroExtend(m.r(n), m.decoded.asize));
 
 /**
- * Does `element` once, or with a repeat prefix while the count is not zero. `element` gets whether it happens at all
- * (undefined: surely) and gives whether to go on, where that depends on what it found.
+ * Does `element` once, or with a repeat prefix while the count is not zero. `element` gives whether to go on, where that
+ * depends on what it found. `bulk` may do many elements at once, given their count: it returns how many it did, i64.
  */
-function repeat(m: X86Insn, pointers: readonly number[], bytes: number, element: () => Value | undefined): void {
+function repeat(
+  m: X86Insn,
+  pointers: readonly number[],
+  bytes: number,
+  element: () => Value | undefined,
+  bulk?: (count: Value) => Value,
+): void {
   const { rep, asize } = m.decoded;
-  const move = m.direction(bytes);
+  const move = m.let(m.direction(bytes));
   if (rep === 0) {
     element();
-    const by = m.let(move);
-    for (const n of pointers) m.setR(n, add(m.r(n), by), asize);
+    for (const n of pointers) m.setR(n, add(m.r(n), move), asize);
     return;
   }
   const count = m.let(zeroExtend(m.r(RCX), asize));
   const some = m.let(ne(count, 0));
   const goOn = m.var(i32(0));
+  const done = m.var(i64(0));
   m.if(some, () => {
-    const found = element();
-    const more = ne(zeroExtend(add(count, -1), asize), 0);
-    goOn.set(found ? and32(more, found) : more);
+    if (bulk) m.if(ltS(0, move), () => done.set(bulk(count)));
+    const found = m.var(i32(1));
+    m.if(eqz(done.value), () => {
+      const more = element();
+      if (more) found.set(more);
+      done.set(i64(1));
+    });
+    goOn.set(and32(ne(zeroExtend(sub(count, done.value), asize), 0), found.value));
   });
-  const by = m.let(select(some, move, i64(0)));
+  const by = m.let(mul(done.value, move));
   // A register of 32 bits is not even cleared above where nothing happened.
   const keep = (n: number, changed: Value) =>
     m.setR(n, asize === 32 ? select(some, zeroExtend(changed, 32), m.r(n)) : changed, asize === 32 ? 64 : asize);
   for (const n of pointers) keep(n, add(m.r(n), by));
-  keep(RCX, add(m.r(RCX), select(some, i64(-1), i64(0))));
+  keep(RCX, sub(m.r(RCX), done.value));
   m.branch(goOn.value, m.pc);
+}
+
+/** Fewer bytes than this are not worth a look. */
+const LEAST_BULK = 32;
+
+/** Whether elements can be done many at once: where segments have no limits to be looked at. */
+const hasBulk = (m: X86Insn, reads: boolean): boolean =>
+  !m.segmented && (!reads || m.bits === 64 || m.segment() < Seg.fs);
+
+/** How many of `count` elements of `bytes` lie in one page from each of the addresses on. */
+function within(m: X86Insn, count: Value, bytes: number, addresses: readonly Value[]): Value {
+  const most = 4096 / bytes;
+  let n: Value = select(gtU(count, most), i64(most), count);
+  for (const address of addresses) {
+    const room = m.let(divU(sub(4096, and(address, 4095)), bytes));
+    n = m.let(n);
+    n = select(gtU(n, room), room, n);
+  }
+  return m.let(n);
 }
 
 const moveString =
   (size: (m: X86Insn) => Size): Semantics =>
   (m) => {
     const bits = size(m);
-    repeat(m, [RSI, RDI], bits / 8, () => {
+    const bytes = bits / 8;
+    const element = () => {
       const value = m.loadAt(m.segment(), pointer(m, RSI), bits);
       m.storeAt(Seg.es, pointer(m, RDI), bits, value);
       return undefined;
-    });
+    };
+    const bulk = (count: Value): Value => {
+      const done = m.var(i64(0));
+      const from = m.let(m.linear(m.segment(), pointer(m, RSI), bytes, false));
+      const to = m.let(m.linear(Seg.es, pointer(m, RDI), bytes, true));
+      const n = within(m, count, bytes, [from, to]);
+      const length = m.let(wrap(mul(n, bytes)));
+      m.if(gtU32(length, LEAST_BULK), () => {
+        const source = m.let(m.call(plainPlace, from, length, i32(0)));
+        const target = m.let(m.call(plainPlace, to, length, i32(1)));
+        // Into what is still to be read an element at a time is something else than all at once.
+        const overlaps = ltU32(sub32(target, source), length);
+        m.if(and32(and32(ne32(source, 0), ne32(target, 0)), eqz32(overlaps)), () => {
+          m.copy(target, source, length);
+          done.set(n);
+        });
+      });
+      return done.value;
+    };
+    repeat(m, [RSI, RDI], bytes, element, hasBulk(m, true) ? bulk : undefined);
   };
 const storeString =
   (size: (m: X86Insn) => Size): Semantics =>
   (m) => {
     const bits = size(m);
-    repeat(m, [RDI], bits / 8, () => {
+    const bytes = bits / 8;
+    const element = () => {
       m.storeAt(Seg.es, pointer(m, RDI), bits, m.r(RAX));
       return undefined;
-    });
+    };
+    const bulk = (count: Value): Value => {
+      const done = m.var(i64(0));
+      const to = m.let(m.linear(Seg.es, pointer(m, RDI), bytes, true));
+      const n = within(m, count, bytes, [to]);
+      const length = m.let(wrap(mul(n, bytes)));
+      // All bytes of the element equal: nearly always zero.
+      const low = m.let(and(m.r(RAX), 0xff));
+      const same = eq(zeroExtend(mul(low, i64(0x0101_0101_0101_0101n)), bits), zeroExtend(m.r(RAX), bits));
+      m.if(and32(gtU32(length, LEAST_BULK), same), () => {
+        const target = m.let(m.call(plainPlace, to, length, i32(1)));
+        m.if(target, () => {
+          m.fill(target, wrap(low), length);
+          done.set(n);
+        });
+      });
+      return done.value;
+    };
+    repeat(m, [RDI], bytes, element, hasBulk(m, false) ? bulk : undefined);
   };
 const loadString =
   (size: (m: X86Insn) => Size): Semantics =>
