@@ -4,6 +4,9 @@ import { OptionError, Params, refuse } from './options-values.ts';
 
 export type DeviceTable = Readonly<Record<string, { readonly about: string; readonly properties: readonly string[] }>>;
 
+/** Of every network card. */
+export const NIC_PROPERTIES: readonly string[] = ['mac', 'netdev', 'bootindex'];
+
 /** The devices that can be added where the only bus is virtio-mmio, with the properties they take (beside `id` and `bus`). */
 export const DEVICES: DeviceTable = {
   'virtio-blk-device': {
@@ -27,6 +30,7 @@ export const DEVICES: DeviceTable = {
     ],
   },
   'virtio-rng-device': { about: 'random numbers from the host', properties: ['rng', 'max-bytes', 'period'] },
+  'virtio-net-device': { about: 'network card', properties: NIC_PROPERTIES },
   'virtio-serial-device': { about: 'bus of virtio consoles and ports', properties: ['max_ports', 'emergency-write'] },
   virtconsole: { about: 'console on a virtio-serial-device (chardev=ID)', properties: ['chardev', 'name', 'nr'] },
   virtserialport: {
@@ -38,6 +42,7 @@ export const DEVICES: DeviceTable = {
 /** Names without a bus; the only bus is virtio-mmio. */
 export const VIRTIO_MMIO_ALIASES: Readonly<Record<string, string>> = {
   'virtio-blk': 'virtio-blk-device',
+  'virtio-net': 'virtio-net-device',
   'virtio-rng': 'virtio-rng-device',
   'virtio-serial': 'virtio-serial-device',
 };
@@ -58,12 +63,12 @@ const VIRTIO_COMMON = [
 /** Drivers that QEMU has: a pattern, why it is not here, and the nearest thing. */
 const KNOWN: readonly (readonly [RegExp, string, string])[] = [
   [
-    /^virtio-net|^(e1000e?|rtl8139|igb|vmxnet3|ne2k_|pcnet|tulip|i8255|i8259|usb-net)/,
-    'networking is not there yet',
-    'leave it out; the guest then has no network',
+    /^(e1000|rtl8139|igb|vmxnet3|ne2k_|pcnet|tulip|i8255|i8259|usb-net)/,
+    'this network card is not there',
+    '-device help lists those that are',
   ],
   [
-    /^virtio-(blk|rng|serial)-pci(-(non-)?transitional)?$/,
+    /^virtio-(blk|rng|net|serial)-pci(-(non-)?transitional)?$/,
     'PCI is not there yet',
     'use virtio-KIND-device, on virtio-mmio',
   ],
@@ -136,6 +141,8 @@ export function parseDevice(where: string, text: string, ids: Set<string>, choic
       properties[key] = value;
     else throw new OptionError(where, `Property '${driver}.${key}' not found`, `-device ${driver},help lists them`);
   }
+  if (properties.netdev !== undefined && device.properties.includes('netdev'))
+    refuse(where, `Property '${driver}.netdev': networking is not there yet`, 'leave netdev out');
   if (/^(virtio-blk-|ide-hd|nvme)/.test(driver) && !properties.drive)
     throw new OptionError(where, 'drive property not set');
   if (driver === 'virtserialport' && !properties.name && !properties.chardev) properties.name = '';

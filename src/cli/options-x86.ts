@@ -2,7 +2,7 @@
 import type { CpuConfig } from '../machine/config.ts';
 import { PC_NAMES } from '../machine/pc-names.ts';
 import type { BoardChoice } from './options-board.ts';
-import { DEVICES, type DeviceTable } from './options-device.ts';
+import { DEVICES, type DeviceTable, NIC_PROPERTIES } from './options-device.ts';
 import type { OptionRow } from './options-table.ts';
 import { OptionError, Params, refuse, splitCommas } from './options-values.ts';
 
@@ -105,6 +105,7 @@ const blk = onPci('block device (drive=ID of a -drive)', [
   'request-merging',
 ]);
 const rng = onPci('random numbers from the host', ['rng', 'max-bytes', 'period']);
+const net = onPci('network card', NIC_PROPERTIES);
 const serial = onPci('bus of virtio consoles and ports', ['max_ports', 'emergency-write']);
 const ways = (name: string, device: DeviceTable[string]): DeviceTable =>
   Object.fromEntries(['-pci', '-pci-transitional', '-pci-non-transitional'].map((way) => [name + way, device]));
@@ -112,7 +113,11 @@ const ways = (name: string, device: DeviceTable[string]): DeviceTable =>
 export const X86_DEVICES: DeviceTable = {
   ...ways('virtio-blk', blk),
   ...ways('virtio-rng', rng),
+  ...ways('virtio-net', net),
   ...ways('virtio-serial', serial),
+  e1000: { about: 'network card, Intel 82540EM', properties: [...TRANSPORT, ...NIC_PROPERTIES] },
+  ne2k_pci: { about: 'network card, NE2000 on PCI', properties: [...TRANSPORT, ...NIC_PROPERTIES] },
+  ne2k_isa: { about: 'network card, NE2000 on ISA', properties: ['iobase', 'irq', ...NIC_PROPERTIES] },
   virtconsole: DEVICES['virtconsole'],
   virtserialport: DEVICES['virtserialport'],
   'ide-hd': {
@@ -139,6 +144,7 @@ export const X86_DEVICES: DeviceTable = {
 export const X86_ALIASES: Readonly<Record<string, string>> = {
   'virtio-blk': 'virtio-blk-pci',
   'virtio-rng': 'virtio-rng-pci',
+  'virtio-net': 'virtio-net-pci',
   'virtio-serial': 'virtio-serial-pci',
   'ide-drive': 'ide-hd',
 };

@@ -174,9 +174,19 @@ export abstract class VirtioDevice implements Device {
 
   /** Returns a chain and interrupts the driver if it wants that. */
   protected push(queue: number, head: number, written: number): void {
+    this.pushAll(queue, [{ head, written }]);
+  }
+
+  /** Returns several chains, which the driver sees at once. */
+  protected pushAll(queue: number, chains: readonly { readonly head: number; readonly written: number }[]): void {
     if (this.state.status & STATUS.NEEDS_RESET) return;
-    if (!this.queues[queue].push(head, written)) this.broken(`queue ${queue}: the used ring is not in RAM`);
+    if (!this.queues[queue].pushAll(chains)) this.broken(`queue ${queue}: the used ring is not in RAM`);
     else if (this.queues[queue].shouldInterrupt()) this.transport?.queueInterrupt(queue);
+  }
+
+  /** Takes back the last `count` chains that were popped. */
+  protected unpop(queue: number, count: number): void {
+    this.queues[queue].unpop(count);
   }
 
   /** The configuration space changed by itself. */

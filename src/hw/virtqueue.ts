@@ -104,17 +104,30 @@ export class Virtqueue {
     return index ? Math.min((readU16(index, 0) - queue.nextAvail) & 0xffff, queue.size) : 0;
   }
 
+  /** Takes back the last `count` chains that were popped: they come again. */
+  unpop(count: number): void {
+    const queue = this.stateOf();
+    queue.nextAvail = (queue.nextAvail - count) & 0xffff;
+  }
+
   /** Returns a chain with the number of bytes written into it; false when the used ring is not in RAM. */
   push(head: number, written: number): boolean {
+    return this.pushAll([{ head, written }]);
+  }
+
+  /** The same for several, which the driver sees at once. */
+  pushAll(chains: readonly { readonly head: number; readonly written: number }[]): boolean {
     const queue = this.stateOf();
     if (!queue.ready) return true;
-    const entry = this.dma.writable(queue.used + 4 + 8 * (queue.nextUsed % queue.size), 8);
     const index = this.dma.writable(queue.used + 2, 2);
-    if (!entry || !index) return false;
-    writeU32(entry, 0, head);
-    writeU32(entry, 4, written);
-    queue.nextUsed = (queue.nextUsed + 1) & 0xffff;
-    writeU16(index, 0, queue.nextUsed);
+    for (const { head, written } of chains) {
+      const entry = this.dma.writable(queue.used + 4 + 8 * (queue.nextUsed % queue.size), 8);
+      if (!entry || !index) return false;
+      writeU32(entry, 0, head);
+      writeU32(entry, 4, written);
+      queue.nextUsed = (queue.nextUsed + 1) & 0xffff;
+    }
+    if (index) writeU16(index, 0, queue.nextUsed);
     return true;
   }
 

@@ -4,6 +4,7 @@
  */
 import type { CharBackend } from '../hw/chardev.ts';
 import type { Disk } from '../hw/disk.ts';
+import type { Link } from '../hw/link.ts';
 
 export interface CpuConfig {
   /** QEMU's model name: `rv64`, `max`. */
@@ -29,6 +30,12 @@ export interface DriveConfig {
   /** `media=cdrom`. */
   readonly cdrom?: boolean;
   readonly serial?: string;
+}
+
+/** A network that a card's `netdev` can name: the network holds the other end of the cable. */
+export interface NetdevConfig {
+  readonly id: string;
+  readonly link: Link;
 }
 
 export interface ChardevConfig {
@@ -92,6 +99,7 @@ export interface MachineConfig {
   /** serial0, serial1, ...; undefined is `-serial none`. */
   readonly serials: readonly (CharBackend | undefined)[];
   readonly chardevs: readonly ChardevConfig[];
+  readonly netdevs?: readonly NetdevConfig[];
   readonly drives: readonly DriveConfig[];
   readonly devices: readonly DeviceConfig[];
   /** Fixed or running wall clock; `base` in ms since the epoch, undefined for the host's. */

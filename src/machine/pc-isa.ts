@@ -13,8 +13,10 @@ import { Parallel } from '../devices/parallel/parallel.ts';
 import { Port92 } from '../devices/port92/port92.ts';
 import { Pvpanic } from '../devices/pvpanic/pvpanic.ts';
 import { I8257 } from '../devices/i8257/i8257.ts';
+import { Ne2000, PORTS } from '../devices/ne2000/ne2000.ts';
 import type { MachineConfig } from './config.ts';
 import type { IsaDevices } from './acpi-dsdt.ts';
+import { nicOf } from './nics.ts';
 import { type PcChipset, serialPorts } from './pc-chipset.ts';
 
 const PARALLEL_PORTS = [
@@ -90,7 +92,8 @@ function addSmallDevices(chipset: PcChipset, outcome: IsaOutcome): void {
     const debugcon = chipset.add(new Debugcon('debugcon', wiring, config.debugcon));
     chipset.port(debugcon.name, 0xe9, 1, debugcon.mmio);
   }
-  for (const { driver, id, properties } of config.devices) {
+  for (const device of config.devices) {
+    const { driver, id, properties } = device;
     const name = id ?? driver;
     const port = (fallback: number) => portOf(driver, properties['iobase'] ?? properties['ioport'], fallback);
     if (driver === 'isa-debug-exit') {
@@ -106,6 +109,12 @@ function addSmallDevices(chipset: PcChipset, outcome: IsaOutcome): void {
       for (const part of ['data', 'flush', 'bytes', 'lines'] as const)
         chipset.port(`${name}-${part}`, TESTDEV[part].base, TESTDEV[part].size, testdev[part]);
       chipset.bus.add(name, TESTDEV.memory.base, TESTDEV.memory.size, testdev.memory);
+    } else if (driver === 'ne2k_isa') {
+      const { link, mac } = nicOf(device, config);
+      const irq = Number(properties['irq'] ?? 9);
+      if (!(irq >= 3 && irq <= 15)) throw new ConfigError('property-value', `${driver}: irq=${irq}`, 'use 3 to 15');
+      const card = chipset.add(new Ne2000(name, wiring, chipset.gsi(irq), link, mac));
+      chipset.port(name, port(0x300), PORTS, card.mmio);
     } else if (driver === 'pvpanic') {
       const panic = new Pvpanic(name, wiring, (event) => wiring.log.guestError(name, `the guest ${event}`));
       chipset.port(name, port(0x505), 1, chipset.add(panic).mmio);

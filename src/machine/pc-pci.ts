@@ -11,6 +11,7 @@ import type { DeviceConfig } from './config.ts';
 import type { PcChipset } from './pc-chipset.ts';
 import { IDE_DRIVERS } from './pc-drives.ts';
 import { AREA } from './pc-firmware.ts';
+import { nicOf, nicRom, PCI_NICS } from './nics.ts';
 import { VIRTIO_MODELS, VIRTIO_PORTS, virtioDrive, virtioKind } from './virtio-models.ts';
 
 const VGA_ROM = 'vgabios-stdvga.bin';
@@ -62,6 +63,11 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
       chipset.devices.push(nvme, nvme.pci);
       plugFunction(bus, nvme.pci, properties['addr'], driver);
       bootable(nvme.pci, properties['bootindex'], 'nvme', plugged);
+    } else if (PCI_NICS[driver]) {
+      const name = device.id ?? numbered(driver);
+      const { pci, card } = PCI_NICS[driver](name, wiring, nicOf(device, config), nicRom(device, config));
+      chipset.devices.push(card, pci);
+      plugFunction(bus, pci, properties['addr'], driver);
     } else if (kind !== undefined && model && !driver.endsWith('-device')) {
       const name = device.id ?? numbered(kind);
       virtio(model(device, { config, wiring, name, random: (into) => parts.random(into) }), properties, driver);
@@ -73,7 +79,14 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
 }
 
 /** Drivers that sit on ports, and are the board's to place. */
-export const ISA_DRIVERS: readonly string[] = ['isa-debug-exit', 'isa-debugcon', 'pvpanic', 'pc-testdev', 'isa-serial'];
+export const ISA_DRIVERS: readonly string[] = [
+  'isa-debug-exit',
+  'isa-debugcon',
+  'pvpanic',
+  'pc-testdev',
+  'isa-serial',
+  'ne2k_isa',
+];
 
 /** Slot and function of `addr=05.1`; the first free slot without. */
 function plugFunction(bus: PciBus, pci: PciFunction, addr: string | undefined, driver: string): void {
@@ -117,6 +130,12 @@ export function placeVga(chipset: PcChipset, vga: Vga): void {
 }
 
 function unknownDriver(driver: string): ConfigError {
-  const known = [...Object.keys(VIRTIO_MODELS).map((kind) => `${kind}-pci`), 'VGA', 'nvme', ...IDE_DRIVERS].join(', ');
+  const known = [
+    ...Object.keys(VIRTIO_MODELS).map((kind) => `${kind}-pci`),
+    ...Object.keys(PCI_NICS),
+    'VGA',
+    'nvme',
+    ...IDE_DRIVERS,
+  ].join(', ');
   return new ConfigError('device-unknown', `the board has no device ${driver}`, `known are ${known}`);
 }

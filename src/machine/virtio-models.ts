@@ -5,11 +5,13 @@
 import { ConfigError } from '../bits/errors.ts';
 import { VirtioBlk } from '../devices/virtio-blk/virtio-blk.ts';
 import { type ConsolePort, VirtioConsole } from '../devices/virtio-console/virtio-console.ts';
+import { VirtioNet } from '../devices/virtio-net/virtio-net.ts';
 import { VirtioRng } from '../devices/virtio-rng/virtio-rng.ts';
 import type { Wiring } from '../hw/device.ts';
 import type { Disk } from '../hw/disk.ts';
 import type { VirtioDevice } from '../hw/virtio.ts';
 import type { DeviceConfig, DriveConfig, MachineConfig } from './config.ts';
+import { nicOf } from './nics.ts';
 
 /** What a device model is built from. */
 export interface ModelContext {
@@ -52,6 +54,11 @@ export const VIRTIO_MODELS: Readonly<Record<string, VirtioModel>> = {
   'virtio-rng': (device, { wiring, name, random }) => {
     allow(device, []);
     return new VirtioRng(name, wiring, random);
+  },
+  'virtio-net': (device, { config, wiring, name }) => {
+    allow(device, ['mac', 'netdev']);
+    const { link, mac } = nicOf(device, config);
+    return new VirtioNet(name, wiring, link, mac);
   },
   'virtio-serial': serial,
 };

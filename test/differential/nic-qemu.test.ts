@@ -4,6 +4,7 @@
  */
 import { test } from 'node:test';
 import { E1000 } from '../../src/devices/e1000/e1000.ts';
+import { ne2kPci } from '../../src/devices/ne2000/ne2k-pci.ts';
 import { Cable } from '../../src/hw/link.ts';
 import { FuzzRandom, fuzzSeed } from '../../src/hw/test-fuzz.ts';
 import { Qtest, skip } from './qtest.ts';
@@ -169,4 +170,44 @@ test(`e1000: frames out and back in, with offloads, tags and filters (FUZZ_SEED=
       for (let at = 0x4000; at < 0x4100; at += 4) if (!UNLIKE.includes(at)) q.read(BAR + at, 4);
   }
   await q.compare(addressed('e1000'));
+});
+
+test(`ne2k_pci: registers and packet memory (FUZZ_SEED=${seed})`, { skip }, async () => {
+  const random = new FuzzRandom(seed ^ 0x2000);
+  const q = new Qtest();
+  const { card, pci } = ne2kPci('net0', q.bench, link(), MAC);
+  q.plug(pci, SLOT);
+  card.reset();
+  const base = 0xc000;
+  q.header(SLOT, [0]).place(SLOT, 0, base | 1);
+  for (let i = 0; i < 1500; i++) {
+    switch (random.below(6)) {
+      case 0:
+        q.out(base, 1, random.pick([0x21, 0x22, 0x61, 0x62, 0xa2, 0xe2, 0x0a, 0x12, 0x26]));
+        break;
+      case 1:
+        q.out(base + 1 + random.below(15), 1, random.below(256));
+        break;
+      case 2:
+        // Remote DMA at a place that is there.
+        q.out(base, 1, 0x22).out(base + 14, 1, 0x48 | random.below(2));
+        q.out(base + 8, 1, random.below(256)).out(base + 9, 1, random.pick([0, 0x40 + random.below(0x80)]));
+        q.out(base + 10, 1, random.below(32)).out(base + 11, 1, 0);
+        break;
+      case 3:
+        {
+          const size = random.pick([1, 2, 4] as const);
+          q.out(base + 16, size, random.below(2 ** (8 * size)));
+        }
+        break;
+      case 4:
+        q.in(base + 16, random.pick([1, 2, 4] as const));
+        break;
+      default:
+        if (random.below(10) === 0) q.in(base + 0x1f, 1);
+    }
+    q.in(base + random.below(16), 1).in(base, 1);
+    if (random.below(8) === 0) q.config(SLOT, 4, 4);
+  }
+  await q.compare(addressed('ne2k_pci'));
 });
