@@ -20,13 +20,15 @@ export const RUN: Signature = { params: [], result: 'i32' };
 /** How deep compiled calls nest before they return to the dispatcher. */
 export const DEPTH = 120;
 
-/** changed(): takes a pending interrupt; 0, or the `Reason` to leave with: the CPU sleeps. */
+/** changed(): takes a pending interrupt; 0, or the `Reason` to leave with: the CPU sleeps or has stopped. */
 export function changed({ fields }: Isa, { takeInterrupt, wakes }: IsaFunctions, runtime: Runtime) {
   return define('changed', [], 'i32', (f) => {
     // A trap retires nothing, but a guest whose handler traps again and again must come to the end of its slice.
     for (const at of [CELL.budget, CELL.given]) f.store(op.I32_STORE, cpu, sub32(load(op.I32_LOAD, cpu, at), 1), at);
     const taken = f.call(takeInterrupt);
     f.call(runtime.enterRegime);
+    // An exception that could not be delivered may have stopped the CPU.
+    f.if(load(op.I32_LOAD, cpu, fields.stopped), () => f.return(i32(Reason.halt)));
     f.if(load(op.I32_LOAD, cpu, fields.waiting), () => {
       f.if(
         f.call(wakes),

@@ -102,13 +102,14 @@ export class JitVcpu implements StateVcpu {
     const deadline = this.deadline();
     jit.call('enter_regime');
     let reason = jit.call('changed') as number;
-    if (reason === Reason.halt) return { kind: 'halt', deadline };
+    if (reason === Reason.halt) return state.stopped ? { kind: 'stopped' } : { kind: 'halt', deadline };
     state.attention = false;
     const budget = state.at + CELL.budget;
     view.setInt32(budget, instructions, true);
     view.setInt32(state.at + CELL.given, instructions, true);
     if (reason === 0) reason = jit.call('run') as number;
-    while (jit.serve(this, reason) && view.getInt32(budget, true) > 0) reason = jit.call('run') as number;
+    while (jit.serve(this, reason) && view.getInt32(budget, true) > 0 && !state.stopped)
+      reason = jit.call('run') as number;
     const left = view.getInt32(budget, true);
     state.retire(view.getInt32(state.at + CELL.given, true) - left);
     if (state.waiting) return { kind: 'halt', deadline: this.deadline() };

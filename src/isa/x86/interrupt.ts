@@ -326,6 +326,7 @@ export const raise = define('raise', ['i32', 'i64', 'i64'], undefined, (f, cause
       const next = f.let(and32(second, 0xff));
       address.set(get('faultAddress'));
       f.if(eq32(vector, Vector.df), () => {
+        put(f, 'pc', pc);
         put(f, 'shutdown', 1);
         put(f, 'stopped', 1);
         put(f, 'attention', 1);
