@@ -279,15 +279,20 @@ describe('a signed archive on loopback', () => {
       images: () => images,
       run: async (arch: string, argv: readonly string[]) => {
         ran.push([arch, ...argv]);
-        return 3;
+        return 9;
       },
     };
     const argv = ['--kernel', 'K', '--initrd', 'I', '--exec', 'id', '--memory', '1G', '--', '-d', 'int'];
-    assert.equal(await startMain(argv, context), 3);
+    assert.equal(await startMain(argv, context), 4);
     assert.equal(
       ran[0].join(' '),
-      'riscv64 -M virt -m 1G -smp 1 -accel jit -kernel K -initrd I -append console=ttyS0 panic=-1 trapframe.exec=aWQ= -nographic -no-reboot -d int',
+      'x86_64 -M q35 -device isa-debug-exit,iobase=1281,iosize=1 -m 1G -smp 1 -accel jit -kernel K -initrd I -append console=ttyS0 panic=-1 trapframe.exec=aWQ= -nographic -no-reboot -d int',
     );
+    await startMain(['--arch', 'riscv64', ...argv], context);
+    assert.match(ran[1].join(' '), /^riscv64 -M virt -m 1G -smp 1 -accel jit -kernel K /);
+    // A PC's exit code is the command's status twice and one more.
+    const status = (code: number) => startMain(argv, { ...context, run: async () => code });
+    assert.deepEqual([await status(0), await status(11), await status(255)], [0, 5, 127]);
     await assert.rejects(startMain(['--nonsense'], context), isCode('bad-option'));
     await assert.rejects(startMain(['--arch', 'vax'], context), isCode('no-such-guest'));
   });

@@ -5,6 +5,8 @@
  */
 import { parseArgs } from 'node:util';
 import { ConfigError } from '../bits/errors.ts';
+import { type CpioEntry, file } from '../image/cpio.ts';
+import { EXIT_PORT, exitProgram } from '../image/exit-program.ts';
 import { ensureGuest, storeName } from '../image/guest-files.ts';
 import { buildInitrd, commandLine } from '../image/initrd.ts';
 import type { ImageHost } from '../image/ports.ts';
@@ -26,11 +28,11 @@ Boots a small Linux and leaves you at its shell. What is missing is fetched from
 Debian's archive first, checked, and kept for the next time. Without a terminal
 it boots, runs a command and powers off.
 
-  --arch ARCH      the guest's architecture (default: riscv64)
+  --arch ARCH      the guest's architecture: x86_64, i386 or riscv64 (default: x86_64)
   --memory SIZE    RAM (default: 512M)
   --cpus N         virtual CPUs (default: 1)
   --accel NAME     jit or reference (default: jit)
-  --exec COMMAND   run this in the guest's shell, then power off with its status
+  --exec COMMAND   run this in the guest's shell, power off and exit with its status
   --kernel FILE    boot this kernel instead
   --initrd FILE    use this initial ramdisk instead
   --append TEXT    more words for the kernel's command line
@@ -43,7 +45,7 @@ Keys: Ctrl-a x leaves, Ctrl-a c switches to the monitor, Ctrl-a h lists the rest
 `;
 
 const OPTIONS = {
-  arch: { type: 'string', default: 'riscv64' },
+  arch: { type: 'string', default: 'x86_64' },
   memory: { type: 'string', default: '512M' },
   cpus: { type: 'string', default: '1' },
   accel: { type: 'string', default: 'jit' },
@@ -67,6 +69,26 @@ export interface StartContext {
   readonly print?: (text: string) => void;
 }
 
+/** The board that a guest is booted on. */
+interface Board {
+  readonly options: readonly string[];
+  /** What its ramdisk holds besides. */
+  readonly files: readonly CpioEntry[];
+  /** The command's exit status, from the system emulator's. */
+  status(code: number): number;
+}
+
+/** `isa-debug-exit` ends a PC with an odd code, 2 v + 1, for a value v that is not 0 here; init writes the status. */
+const PC: Board = {
+  options: ['-M', 'q35', '-device', `isa-debug-exit,iobase=${EXIT_PORT},iosize=1`],
+  files: [file('sbin/machine-exit', exitProgram(), 0o755)],
+  status: (code) => (code >= 3 && code % 2 === 1 ? code >> 1 : code),
+};
+/** The virt board's test device takes the status as it is. */
+const VIRT: Board = { options: ['-M', 'virt'], files: [], status: (code) => code };
+
+const BOARDS: Readonly<Record<string, Board>> = { x86_64: PC, i386: PC, riscv64: VIRT };
+
 export async function startMain(argv: readonly string[], context: StartContext): Promise<number> {
   const separator = argv.indexOf('--');
   const own = separator < 0 ? argv : argv.slice(0, separator);
@@ -77,8 +99,13 @@ export async function startMain(argv: readonly string[], context: StartContext):
     print(HELP);
     return 0;
   }
+  const board = Object.hasOwn(BOARDS, values.arch) ? BOARDS[values.arch] : undefined;
+  if (board === undefined) {
+    const known = Object.keys(BOARDS).join(', ');
+    throw new ConfigError('no-such-guest', `there is no guest for ${values.arch}`, `choose one of: ${known}`);
+  }
   const host = (context.images ?? imageHost)(values['no-fetch']);
-  const files = await bootFiles(host, values.arch, values.kernel, values.initrd);
+  const files = await bootFiles(host, values.arch, board.files, values.kernel, values.initrd);
   const isAttended = context.terminal !== undefined && values.exec === undefined;
   const append = commandLine({
     console: 'ttyS0',
@@ -87,7 +114,7 @@ export async function startMain(argv: readonly string[], context: StartContext):
     extra: values.append,
   });
   const command = [
-    ...['-M', 'virt', '-m', values.memory, '-smp', values.cpus, '-accel', values.accel],
+    ...[...board.options, '-m', values.memory, '-smp', values.cpus, '-accel', values.accel],
     ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', append, '-nographic', '-no-reboot'],
     ...passed,
   ];
@@ -95,7 +122,7 @@ export async function startMain(argv: readonly string[], context: StartContext):
     print(`trapframe-system-${values.arch} ${command.map(quote).join(' ')}\n`);
     return 0;
   }
-  return context.run(values.arch, command);
+  return board.status(await context.run(values.arch, command));
 }
 
 function parseOwn(own: readonly string[]) {
@@ -111,12 +138,18 @@ function parseOwn(own: readonly string[]) {
 }
 
 /** Paths of the kernel and the ramdisk; fetches and builds what the user did not name. */
-async function bootFiles(host: ImageHost, arch: string, kernel: string | undefined, initrd: string | undefined) {
+async function bootFiles(
+  host: ImageHost,
+  arch: string,
+  extra: readonly CpioEntry[],
+  kernel: string | undefined,
+  initrd: string | undefined,
+) {
   if (kernel !== undefined && initrd !== undefined) return { kernel, initrd };
   const guest = await ensureGuest(host, arch, Date.now());
   return {
     kernel: kernel ?? host.store.locate(storeName(arch, 'kernel')),
-    initrd: initrd ?? (await keepInitrd(host, arch, buildInitrd({ busybox: await guest.read('busybox') }))),
+    initrd: initrd ?? (await keepInitrd(host, arch, buildInitrd({ busybox: await guest.read('busybox'), extra }))),
   };
 }
 

@@ -38,7 +38,119 @@ export interface CatalogueGuest {
 
 const MiB = 1 << 20;
 
+const BUSYBOX = /^(usr\/)?bin\/busybox$/;
+
+/** The guests that `trapframe start` boots, by QEMU's names of architectures; the first is the default. */
 export const catalogue: readonly CatalogueGuest[] = [
+  {
+    arch: 'x86_64',
+    title: 'Debian 12 cloud kernel and busybox',
+    files: [
+      {
+        name: 'kernel',
+        title: 'Linux 6.1.176-1 cloud-amd64',
+        limit: 64 * MiB,
+        sources: [
+          {
+            pinned: {
+              name: 'linux-image-6.1.0-50-cloud-amd64',
+              version: '6.1.176-1',
+              filename: 'pool/main/l/linux-signed-amd64/linux-image-6.1.0-50-cloud-amd64_6.1.176-1_amd64.deb',
+              size: 26484304,
+              sha256: 'efe19f605b6f54a8352e68d85a629abb2d30b72a085faef603a9152590baa791',
+            },
+            set: {
+              suite: 'bookworm',
+              index: 'main/binary-amd64',
+              pattern: /^linux-image-6\.1\.0-\d+-cloud-amd64$/,
+            },
+            file: /^boot\/vmlinuz[^/]*$/,
+          },
+        ],
+      },
+      {
+        name: 'busybox',
+        title: 'busybox 1:1.35.0-4+deb12u1+b1',
+        limit: 16 * MiB,
+        sources: [
+          {
+            pinned: {
+              name: 'busybox-static',
+              version: '1:1.35.0-4+deb12u1+b1',
+              filename: 'pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_amd64.deb',
+              size: 928188,
+              sha256: '3d3fdbe91d4660c873e14b092c213fe81c1da6362daa236eb25d0171eb108744',
+            },
+            set: { suite: 'bookworm', index: 'main/binary-amd64', pattern: /^busybox-static$/ },
+            file: BUSYBOX,
+          },
+        ],
+      },
+    ],
+  },
+  {
+    arch: 'i386',
+    title: 'Debian 12 686 kernel and busybox',
+    files: [
+      {
+        name: 'kernel',
+        title: 'Linux 6.1.176-1 686',
+        limit: 64 * MiB,
+        sources: [
+          {
+            // The installer's own kernel package: no modules, 6 MB.
+            pinned: {
+              name: 'kernel-image-6.1.0-50-686-di',
+              version: '6.1.176-1',
+              filename: 'pool/main/l/linux-signed-i386/kernel-image-6.1.0-50-686-di_6.1.176-1_i386.udeb',
+              size: 5922576,
+              sha256: '83b87436c1a3c1a52ce80c22235a744496148ff50f58a4d815ba5b448259d07e',
+            },
+            set: {
+              suite: 'bookworm',
+              index: 'main/debian-installer/binary-i386',
+              pattern: /^kernel-image-6\.1\.0-\d+-686-di$/,
+            },
+            file: /^boot\/vmlinuz[^/]*$/,
+          },
+          {
+            // The same kernel with all its modules: 52 MB.
+            pinned: {
+              name: 'linux-image-6.1.0-50-686',
+              version: '6.1.176-1',
+              filename: 'pool/main/l/linux-signed-i386/linux-image-6.1.0-50-686_6.1.176-1_i386.deb',
+              size: 51921880,
+              sha256: '526c469c5148a2b61c4241c3f6575427096575e0ffef9541b6729351c600b3e4',
+            },
+            set: {
+              suite: 'bookworm',
+              index: 'main/binary-i386',
+              pattern: /^linux-image-6\.1\.0-\d+-686$/,
+            },
+            file: /^boot\/vmlinuz[^/]*$/,
+          },
+        ],
+      },
+      {
+        name: 'busybox',
+        title: 'busybox 1:1.35.0-4+deb12u1+b1',
+        limit: 16 * MiB,
+        sources: [
+          {
+            pinned: {
+              name: 'busybox-static',
+              version: '1:1.35.0-4+deb12u1+b1',
+              filename: 'pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_i386.deb',
+              size: 958344,
+              sha256: '725ef9e6fbac4ab79b353165b05005e8c140d6e42177ebbc202ff1e13ded8b7c',
+            },
+            set: { suite: 'bookworm', index: 'main/binary-i386', pattern: /^busybox-static$/ },
+            file: BUSYBOX,
+          },
+        ],
+      },
+    ],
+  },
   {
     arch: 'riscv64',
     title: 'Debian 13 kernel and busybox',
@@ -113,7 +225,7 @@ export const catalogue: readonly CatalogueGuest[] = [
               sha256: '4add476d2b185c5b487c285b38d790f0881a7e4a8e2ddde835f917e770eb8633',
             },
             set: { suite: 'trixie', index: 'main/binary-riscv64', pattern: /^busybox-static$/ },
-            file: /^(usr\/)?bin\/busybox$/,
+            file: BUSYBOX,
           },
         ],
       },
@@ -163,7 +275,7 @@ function firmwareFile(
   return { name, title, limit: 8 * MiB, sources: [{ pinned, set, file }] };
 }
 
-/** Firmware for `-bios`, which no default boot needs: the guests' architectures with `-firmware` behind them. */
+/** Firmware: for `-bios`, and what the PC boards look for by QEMU's file names. */
 export const firmwareCatalogue: readonly CatalogueGuest[] = [
   {
     arch: 'riscv64-firmware',

@@ -8,8 +8,10 @@
  *   trapframe.exec=BASE64               run this, then power off
  *
  * `poweroff` and the end of the shell switch the machine off. After a command
- * that failed with status N, the machine's exit code is N: the virt board's
- * test device takes (N << 16) | 0x3333 (SiFive's "test finisher").
+ * that failed, its status N leaves through a device: the virt board's test
+ * device takes (N << 16) | 0x3333 (SiFive's "test finisher"), and a PC's
+ * `isa-debug-exit` a byte (`exit-program.ts`), which makes the exit code
+ * 2 N + 1, so that N is at most 127 there.
  */
 export const initScript = `#!/bin/busybox sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root USER=root TERM=vt102
@@ -31,7 +33,14 @@ if [ -n "$exec" ]; then
   printf '%s' "$exec" | base64 -d > /tmp/exec
   sh /tmp/exec
   status=$?
-  [ $status = 0 ] || devmem 0x100000 32 $((status << 16 | 0x3333))
+  if [ $status != 0 ]; then
+    if [ -x /sbin/machine-exit ]; then
+      [ $status -lt 128 ] || status=127
+      machine-exit "$(printf "\\\\$(printf %o $status).")"
+    else
+      devmem 0x100000 32 $((status << 16 | 0x3333))
+    fi
+  fi
   poweroff -f
 fi
 read -r consoles < /sys/class/tty/console/active

@@ -61,6 +61,7 @@ export function x86CpuModel({ model: name, features: asked }: CpuConfig): X86Cpu
   const wanted = isMax ? new Set(EMULATED) : featuresOf(name);
   wanted.add('hypervisor');
   wanted.add('x2apic');
+  wanted.delete('svm'); // as QEMU under KVM: models have it only when it is asked for
   const missing: string[] = [];
   let model = known;
   let physicalBits = PHYSICAL_BITS;

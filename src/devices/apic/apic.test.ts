@@ -251,6 +251,9 @@ test('x2APIC: registers are MSRs, ids have 32 bits', () => {
   assert.equal(apics[0].writeMsr(0x802, 1, 0), false);
   assert.equal(apics[0].writeMsr(0x808, 0x100, 0), false);
   assert.equal(apics[0].writeMsr(0x838, 1, 1), false);
+  assert.equal(apics[0].writeMsr(0x835, 0x1_5700, 0), true); // delivery status and remote IRR are read-only
+  assert.deepEqual(apics[0].readMsr(0x835), [0x1_0700, 0]);
+  assert.equal(apics[0].writeMsr(0x835, 0x2_0700, 0), false);
   assert.equal(apics[0].writeMsr(0x830, 0x40, 17), true);
   assert.deepEqual(apics[0].readMsr(0x830), [0x40, 17]);
   assert.equal(apics[17].acknowledge(), 0x40);

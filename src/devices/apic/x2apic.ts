@@ -4,7 +4,7 @@
  * Spec: Intel SDM volume 3, "x2APIC Register Address Space". An access that it
  * forbids is a value, which the vCPU turns into #GP.
  */
-import { LVT_WRITABLE } from './lvt.ts';
+import { LVT_READ_ONLY, LVT_WRITABLE } from './lvt.ts';
 import { type ApicRegisters, REGISTERS } from './registers.ts';
 import { ICR_WRITABLE } from './icr.ts';
 
@@ -30,7 +30,8 @@ const X2APIC = {
       [0x3e, 0xb], // divide configuration
       [0x3f, 0xff], // self IPI
     ] as const),
-    ...LVT_WRITABLE.map((writable, index) => [0x32 + index, writable] as const),
+    // Linux writes the read-only bits of LINT0 when it shuts down.
+    ...LVT_WRITABLE.map((writable, index) => [0x32 + index, writable | LVT_READ_ONLY] as const),
   ]),
 };
 
