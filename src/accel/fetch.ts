@@ -5,24 +5,34 @@ import type { Space } from './space.ts';
 
 const M64 = (1n << 64n) - 1n;
 
-export type Fetched =
+export type Fetched<D> =
   /** Not all of its bytes can be fetched: the code of `raise`, and the address that cannot. */
   | { readonly fault: number; readonly address: bigint }
   /** Undefined where the bytes are no instruction. */
-  | { readonly fault: undefined; readonly decoded: Decoded | undefined };
+  | { readonly fault: undefined; readonly decoded: D | undefined };
 
-export class Fetcher {
+/** `D` is a decoded instruction, or what of it is of interest. */
+export class Fetcher<D extends Pick<Decoded, 'length'>> {
   private readonly isa: Isa;
   private readonly space: Space;
   private readonly board: Board;
   /** Guest-physical address for a fetch at an address, or -1 - fault. */
   private readonly translate: (va: bigint) => bigint;
+  /** Says what the bytes are. */
+  private readonly decode: (view: DataView, left: number, mode: number) => D | 'beyond' | undefined;
   /** The bytes fetched last, and how many of them count. */
   readonly buffer = new Uint8Array(16);
   readonly view = new DataView(this.buffer.buffer);
   length = 0;
 
-  constructor(isa: Isa, space: Space, board: Board, translate: (va: bigint) => bigint) {
+  constructor(
+    isa: Isa,
+    space: Space,
+    board: Board,
+    translate: (va: bigint) => bigint,
+    decode: (view: DataView, left: number, mode: number) => D | 'beyond' | undefined,
+  ) {
+    this.decode = decode;
     this.isa = isa;
     this.space = space;
     this.board = board;
@@ -33,7 +43,7 @@ export class Fetcher {
     return this.buffer.subarray(0, this.length);
   }
 
-  fetch(pc: bigint, mode: number): Fetched {
+  fetch(pc: bigint, mode: number): Fetched<D> {
     const { isa, view } = this;
     this.length = 0;
     for (;;) {
@@ -41,7 +51,7 @@ export class Fetcher {
       const pa = BigInt.asIntN(64, this.translate(address));
       if (pa < 0n) return { fault: Number(-1n - pa), address };
       if (!this.take(Number(pa))) return { fault: isa.faults.fetch, address };
-      const decoded = isa.decode(view, 0, this.length, mode);
+      const decoded = this.decode(view, this.length, mode);
       if (decoded !== 'beyond') {
         if (decoded) this.length = decoded.length;
         return { fault: undefined, decoded };

@@ -179,6 +179,15 @@ export class CodeCache {
     if (view.getUint16(at, true) === Fixed.undecoded) view.setUint16(at, Fixed.tail, true);
   }
 
+  /** The length of the instruction that `bytes` begin with, as `Isa.decode` would say it; valid until the next call. */
+  measure(bytes: DataView, left: number, mode: number): { readonly length: number } | 'beyond' | undefined {
+    const length = this.operations.decode(bytes, 0, left, mode);
+    if (length < 0) return 'beyond';
+    this.measured.length = length;
+    return length === 0 ? undefined : this.measured;
+  }
+  private readonly measured = { length: 0 };
+
   /** Puts one instruction into the page for single ones, as if at `offset`; gives its handler. It begins at `bytes`. */
   decodeSingle(bytes: DataView, length: number, mode: number, offset: number): number {
     if (this.handlers.full) this.startOver();

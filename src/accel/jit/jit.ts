@@ -53,7 +53,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
   private readonly exports: Record<string, (...args: (number | bigint)[]) => number | bigint>;
   private current: JitVcpu;
   private readonly functions: IsaFunctions;
-  private readonly fetcher: Fetcher;
+  private readonly fetcher: Fetcher<{ length: number }>;
 
   constructor(options: JitOptions) {
     const { isa, cpus, board, compiler, hot = (make) => make() } = options;
@@ -118,6 +118,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
       this.space,
       board,
       (va) => this.call(translate.name, BigInt.asIntN(64, va), Access.fetch) as bigint,
+      (view, left, mode) => this.cache.measure(view, left, mode),
     );
     this.space.onMapped(() => this.onEach(() => this.call('flush', 0)));
   }

@@ -34,7 +34,7 @@ export class ReferenceVcpu implements StateVcpu, World {
   private readonly board: Board;
   private readonly functions: IsaFunctions;
   private readonly evaluator: Evaluator;
-  private readonly fetcher: Fetcher;
+  private readonly fetcher: Fetcher<Decoded>;
   private readonly hosts: ReturnType<typeof hostFunctions>;
   /** Instructions made into IR, by mode and bytes. */
   private readonly prepared = new Map<string, Insn>();
@@ -62,7 +62,13 @@ export class ReferenceVcpu implements StateVcpu, World {
     this.scratch = state.at + isa.stateSize;
     this.functions = isa.bind(space.physical);
     this.evaluator = new Evaluator(this);
-    this.fetcher = new Fetcher(isa, space, board, (va) => this.physical(va, Access.fetch));
+    this.fetcher = new Fetcher(
+      isa,
+      space,
+      board,
+      (va) => this.physical(va, Access.fetch),
+      (view, left, mode) => isa.decode(view, 0, left, mode),
+    );
     this.hosts = hostFunctions(board, isa, () => state.index);
     this.onWritten = onWritten;
   }

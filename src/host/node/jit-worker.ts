@@ -11,7 +11,7 @@ const BATCH = 8;
 // Loaded ahead; what goes wrong is said when it is asked for.
 if (expected !== undefined) loadIsa(expected).catch(() => {});
 let compiler: RegionCompiler | undefined;
-let jobs: Job[] = [];
+const jobs: Job[] = [];
 /** The common handlers are wanted. */
 let handlersWanted = false;
 
@@ -42,8 +42,8 @@ function makeHandlers(ready: RegionCompiler): void {
 function work(): void {
   if (handlersWanted && compiler) makeHandlers(compiler);
   while (jobs.length > 0 && compiler) {
-    const batch = jobs.slice(0, BATCH);
-    jobs = jobs.slice(BATCH);
+    // The newest first: what got hot long ago may be cold by now.
+    const batch = jobs.splice(-BATCH);
     const { bytes, imports, regions } = compiler.compile(batch);
     const answer: FromCompiler = { module: bytes && new WebAssembly.Module(bytes), imports, regions };
     port.postMessage(answer);
