@@ -141,7 +141,7 @@ export class X86HostCalls {
       case KVM_MSR.wallClock:
         return kvmClock?.wallClock;
     }
-    if (IGNORED.has(msr) || isMachineCheck(msr) || isPerformance(msr)) return 0n;
+    if (IGNORED.has(msr) || isPerformance(msr)) return 0n;
     this.parts.log.unimplemented('cpu', `read of MSR 0x${msr.toString(16)}`);
     return undefined;
   }
@@ -164,15 +164,14 @@ export class X86HostCalls {
         kvmClock?.setWallClock(value);
         return kvmClock !== undefined;
     }
-    if (IGNORED.has(msr) || isMachineCheck(msr) || isPerformance(msr)) return true;
+    if (IGNORED.has(msr) || isPerformance(msr)) return true;
     this.parts.log.unimplemented('cpu', `write of MSR 0x${msr.toString(16)}`);
     return false;
   }
 }
 
 const pair = (low: number, high: number): bigint => BigInt(low >>> 0) | (BigInt(high >>> 0) << 32n);
-/** Banks of machine-check registers, and performance counters: none is there, all read as zero. */
-const isMachineCheck = (msr: number) => msr >= 0x400 && msr < 0x480;
+/** Performance counters: none is there, all read as zero. IA32_MCG_CAP tells of no machine-check banks. */
 const isPerformance = (msr: number) =>
   (msr >= 0xc1 && msr < 0xc9) ||
   (msr >= 0x186 && msr < 0x18e) ||

@@ -88,7 +88,8 @@ export class Pair {
       lines = differences(jit.state, reference.state);
     }
     if (exit.kind === 'stopped') lines = lines.filter((line) => !line.startsWith('instret'));
-    else if (reference.instructions !== target) lines.push(`retired: jit ${target}, reference ${reference.instructions}`);
+    else if (reference.instructions !== target)
+      lines.push(`retired: jit ${target}, reference ${reference.instructions}`);
     if (lines.length === 0) lines = this.ramDifferences();
     return { ended: exit.kind !== 'budget', lines };
   }
@@ -112,7 +113,7 @@ export interface Mismatch {
 export function runPair(pair: Pair, random: Random, limit: number, slices?: () => number): Mismatch | undefined {
   let agreed = 0;
   let pc = 0n;
-  for (let n = 0; agreed < limit && n < limit; n++) {
+  for (let n = 0; agreed < limit && n < 2000; n++) {
     const length =
       slices?.() ??
       random.weighted([

@@ -31,7 +31,11 @@ export function program(random: Random, mode: ModeName, user: boolean): Uint8Arr
       const place = {
         bits,
         ip: start + bytes.length,
-        target: AT.data + random.below(AT.dataEnd - AT.data) - dataBaseOf(mode),
+        // Now and then code is what is written to: this block's or another's.
+        target:
+          (random.chance(0.06)
+            ? AT.code + (random.chance(0.6) ? n * BLOCK + random.below(BLOCK) : random.below(BLOCKS * BLOCK))
+            : AT.data + random.below(AT.dataEnd - AT.data)) - dataBaseOf(mode),
         jump: AT.code + random.below(BLOCK * BLOCKS),
         dataBase: dataBaseOf(mode),
         fsBase: 0,

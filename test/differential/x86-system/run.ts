@@ -11,6 +11,7 @@ import { program } from './programs.ts';
 const [count = '16', only] = process.argv.slice(2);
 const seed = runSeed();
 let failed = 0;
+let retired = 0;
 for (let n = 0; n < Number(count); n++) {
   const mode = (only ?? MODES[n % MODES.length]) as ModeName;
   const random = new Random(seed + n);
@@ -18,10 +19,11 @@ for (let n = 0; n < Number(count); n++) {
   const pair = new Pair(mode, program(random, mode, user));
   const step = process.env['TRAPFRAME_STEP'];
   const mismatch = runPair(pair, random, 40_000, step ? () => Number(step) : undefined);
+  retired += pair.jit.vcpus[0].instructions;
   if (!mismatch) continue;
   failed++;
   console.log(`seed ${seed + n} ${mode}${user ? ' user' : ''}: after ${mismatch.agreed} at ${mismatch.pc}`);
   for (const line of mismatch.lines.slice(0, 6)) console.log(`  ${line}`);
 }
-console.log(`seed ${seed}: ${count} programs, ${failed} differ`);
+console.log(`seed ${seed}: ${count} programs, ${retired} instructions, ${failed} differ`);
 process.exit(failed > 0 ? 1 : 0);
