@@ -2,7 +2,10 @@
  * Segments: their limits and rights on an access, and loading their registers.
  *
  * Spec: SDM volume 3, "Segment Registers", "Segment Descriptors", "Limit
- * Checking", "Type Checking", "Privilege Levels".
+ * Checking", "Type Checking", "Privilege Levels". Departure: in real-address
+ * mode an offset above 64 KiB, which takes a 32-bit address, passes whatever the
+ * limit is. Video BIOSes read their card's memory that way, and QEMU lets them:
+ * not every firmware that calls them made the limits wide before.
  */
 import { type Code, define } from '../../ir/code.ts';
 import {
@@ -64,12 +67,13 @@ export const segLinear = define('seg_linear', ['i32', 'i64', 'i32'], 'i64', (f, 
   const readable = or32(eqz32(isCode), and32(attr, Attr.writable));
   const writable = and32(eqz32(isCode), ne32(and32(attr, Attr.writable), 0));
   // In real-address mode code can be written: CS is what it was loaded with.
-  const real = eqz(and(get('cr0'), Cr0.pe));
+  const real = f.let(eqz(and(get('cr0'), Cr0.pe)));
   const may = or32(real, select(write, writable, ne32(readable, 0)));
   const allowed = and32(may, eqz32(and32(attr, Attr.unusable)));
   const down = f.let(and32(eqz32(isCode), ne32(and32(attr, Attr.conforming), 0)));
   const top = select(and32(attr, Attr.big), i64(0xffff_ffff), i64(0xffff));
-  const inside = select(down, and32(gtU(offset, limit), leU(last, top)), leU(last, limit));
+  const high = and32(real, gtU(offset, 0xffff));
+  const inside = or32(high, select(down, and32(gtU(offset, limit), leU(last, top)), leU(last, limit)));
   f.if(and32(allowed, inside), () => f.return(zext32(add(offset, get('segBase', shl32(seg, 3))))));
   const no = select(eq32(seg, Seg.ss), fault(Vector.ss, 0), fault(Vector.gp, 0));
   f.return(sub(-1, extendU(no)));
