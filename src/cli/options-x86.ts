@@ -116,6 +116,7 @@ export const X86_DEVICES: DeviceTable = {
   ...ways('virtio-net', net),
   ...ways('virtio-serial', serial),
   e1000: { about: 'network card, Intel 82540EM', properties: [...TRANSPORT, ...NIC_PROPERTIES] },
+  rtl8139: { about: 'network card, Realtek RTL8139C+', properties: [...TRANSPORT, ...NIC_PROPERTIES] },
   ne2k_pci: { about: 'network card, NE2000 on PCI', properties: [...TRANSPORT, ...NIC_PROPERTIES] },
   ne2k_isa: { about: 'network card, NE2000 on ISA', properties: ['iobase', 'irq', ...NIC_PROPERTIES] },
   virtconsole: DEVICES['virtconsole'],

@@ -9,6 +9,7 @@
 import { ConfigError } from '../bits/errors.ts';
 import { E1000 } from '../devices/e1000/e1000.ts';
 import { ne2kPci } from '../devices/ne2000/ne2k-pci.ts';
+import { Rtl8139 } from '../devices/rtl8139/rtl8139.ts';
 import type { Device, Wiring } from '../hw/device.ts';
 import { Cable, type Link } from '../hw/link.ts';
 import type { PciFunction } from '../hw/pci.ts';
@@ -33,6 +34,10 @@ const ISA_NIC = 'ne2k_isa';
 export const PCI_NICS: Readonly<Record<string, PciNicModel>> = {
   e1000: (name, wiring, { link, mac }, rom) => {
     const card = new E1000(name, wiring, link, { mac, rom });
+    return { card, pci: card.pci };
+  },
+  rtl8139: (name, wiring, { link, mac }, rom) => {
+    const card = new Rtl8139(name, wiring, link, { mac, rom });
     return { card, pci: card.pci };
   },
   ne2k_pci: (name, wiring, { link, mac }, rom) => ne2kPci(name, wiring, link, mac, rom),

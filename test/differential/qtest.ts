@@ -135,9 +135,7 @@ export class Qtest {
     const theirs = await this.qemu(['-M', 'pc', '-m', '128M', '-nodefaults', '-vga', 'none', ...args]);
     this.steps.forEach(({ line, ours }, i) => {
       const value = ours();
-      const before = this.steps
-        .slice(Math.max(0, i - Number(process.env.QTEST_CONTEXT ?? 8)), i)
-        .map((step) => step.line.slice(0, 120));
+      const before = this.steps.slice(Math.max(0, i - 8), i).map((step) => step.line.slice(0, 120));
       if (value !== undefined) assert.equal(value, theirs[i], `step ${i}: ${line}, after ${before.join('; ')}`);
     });
   }
