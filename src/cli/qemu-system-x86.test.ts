@@ -90,6 +90,13 @@ test('devices by transport', () => {
     ['virtio-rng-pci', 'virtio-serial-pci', 'virtconsole'],
   );
   assert.deepEqual(of('-drive if=none,id=d,file=x -device ide-hd,drive=d,bus=ide.0,unit=1,bootindex=1'), ['ide-hd']);
+  assert.deepEqual(of('-nic none -net none -device e1000,mac=52:54:00:1:2:3 -device virtio-net -device ne2k_isa'), [
+    'e1000',
+    'virtio-net-pci',
+    'ne2k_isa',
+  ]);
+  assert.deepEqual(of('-M q35'), []);
+  assert.throws(() => plan('-device rtl8139,netdev=n'), /networking is not there yet/);
   assert.throws(() => plan('-device virtio-blk-pci'), /drive property not set/);
   assert.throws(() => plan('-M microvm -device VGA'), OptionError);
 });

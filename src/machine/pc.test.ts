@@ -116,6 +116,18 @@ test("pc and q35 have QEMU's devices in QEMU's slots", async () => {
   );
 });
 
+test('network cards sit where -device puts them', async () => {
+  const cards = ['e1000', 'rtl8139', 'ne2k_pci', 'virtio-net-pci', 'ne2k_isa'];
+  const devices = cards.map((driver) => ({ driver, properties: {} }));
+  for (const machine of ['pc', 'q35']) {
+    const { board } = await build(config(machine, { devices }));
+    const first = machine === 'pc' ? 3 : 2;
+    const ids = [0, 1, 2, 3].map((slot) => pciRead(board, first + slot, 0, 0));
+    assert.deepEqual(ids, [0x100e_8086, 0x8139_10ec, 0x8029_10ec, 0x1000_1af4]);
+    assert.equal(board.ports?.read(0x307, 1), 0x80); // the NE2000 says that it was reset
+  }
+});
+
 test('firmware shows at the top of 4 GiB and below 1 MiB, and RAM replaces it as the guest says', async () => {
   const { board, memory } = await build(config('pc'));
   const rom = { byte: 0xb1, readOnly: true };

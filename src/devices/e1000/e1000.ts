@@ -22,6 +22,9 @@ import { DESCRIPTOR, type TransmitSide, transmit } from './transmit.ts';
 
 const WINDOW = 0x2_0000;
 const NEGOTIATION_NS = 500e6;
+/** At 1000 Mbit/s. */
+const BYTE_NS = 8;
+const LEAST_PAUSE_NS = 100_000;
 /** The unit of ITR; the others count four of it. No two interrupts come closer than LEAST_DELAY of them. */
 const DELAY_NS = 256;
 const LEAST_DELAY = 500;
@@ -203,7 +206,7 @@ export class E1000 implements Device<typeof STATE>, TransmitSide {
     const arm = (timer: Timer, deadline: number) => (deadline ? timer.set(deadline) : timer.cancel());
     arm(this.moderation, state.moderated);
     arm(this.negotiation, state.negotiated);
-    arm(this.pause, state.turns ? this.clock.now() : 0);
+    arm(this.pause, state.turns ? this.clock.now() + LEAST_PAUSE_NS : 0);
   }
 
   private powerOn(): void {
@@ -334,9 +337,11 @@ export class E1000 implements Device<typeof STATE>, TransmitSide {
     const { state } = this;
     if (this.transmitting || !state.turns) return;
     this.transmitting = true;
+    const before = this.emitted;
     const { causes, more } = transmit(this);
     this.transmitting = false;
-    if (more) this.pause.set(this.clock.now());
+    // As long as the wire would take.
+    if (more) this.pause.set(this.clock.now() + Math.max(LEAST_PAUSE_NS, BYTE_NS * (this.emitted - before)));
     else if (causes & CAUSE.TXQE) state.turns = 0;
     this.cause(causes);
   }
