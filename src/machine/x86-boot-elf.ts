@@ -23,6 +23,8 @@ const PVH_SIZE = 56;
 /** Where the boot information lies: low memory that firmware leaves free. */
 export const BOOT_INFO = 0x9000;
 export const BOOT_MAP = 0x9400;
+/** Where else it may lie when a Multiboot kernel covers that: pages that 16-bit code reaches. */
+const INFO_PAGES = [BOOT_INFO, 0xe000, 0xf000, 0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000];
 /** Module list and command line of PVH. */
 const PVH_MODULES = 0xa000;
 const PVH_COMMAND_LINE = 0x2_0000;
@@ -42,6 +44,9 @@ export interface ElfBoot {
   readonly segments: readonly Segment[];
   readonly entry: number;
   readonly eax: number;
+  /** Where the boot information lies, and the memory map. */
+  readonly info: number;
+  readonly map: number;
 }
 
 /** Throws ConfigError. */
@@ -49,6 +54,8 @@ export function prepareMultiboot(files: ElfFiles, header: number, modules: reado
   const { kernel, top } = files;
   const { entry, segments: image } =
     readU32(kernel, header + 4) & FLAG_ADDRESSES ? byAddresses(kernel, header) : multibootElf(kernel);
+  const place = infoPage(image);
+  const map = place + (BOOT_MAP - BOOT_INFO);
   let end = 0;
   for (const { address, size } of image) end = Math.max(end, address + size);
   const segments = [...image];
@@ -70,11 +77,17 @@ export function prepareMultiboot(files: ElfFiles, header: number, modules: reado
   writeU32(info, 16, put(utf8(`${files.kernelName} ${files.append}\0`), 16));
   writeU32(info, 20, modules.length);
   writeU32(info, 24, put(list, 16));
-  writeU32(info, 48, BOOT_MAP);
+  writeU32(info, 48, map);
   writeU32(info, 64, put(utf8('Trapframe\0'), 16));
   if (!(end <= top)) throw tooSmall(end);
-  segments.push({ address: BOOT_INFO, data: info, size: info.length });
-  return { kind: 'multiboot', segments, entry, eax: MULTIBOOT_EAX };
+  segments.push({ address: place, data: info, size: info.length });
+  return { kind: 'multiboot', segments, entry, eax: MULTIBOOT_EAX, info: place, map };
+}
+
+/** A page that no part of the kernel covers; if there is none, the kernel loses what it has there. */
+function infoPage(image: readonly Segment[]): number {
+  const covers = (page: number) => image.some(({ address, size }) => address < page + 4096 && page < address + size);
+  return INFO_PAGES.find((page) => !covers(page)) ?? BOOT_INFO;
 }
 
 function multibootElf(kernel: Uint8Array) {
@@ -147,7 +160,7 @@ export function preparePvh(files: ElfFiles, initrd: Uint8Array | undefined, extr
   writeU64(info, 40, BOOT_MAP);
   writeU32(info, 48, extras.mapEntries ?? 0);
   segments.push({ address: BOOT_INFO, data: info, size: info.length });
-  return { kind: 'pvh', segments, entry: elf.pvhEntry, eax: 0 };
+  return { kind: 'pvh', segments, entry: elf.pvhEntry, eax: 0, info: BOOT_INFO, map: BOOT_MAP };
 }
 
 function tooSmall(need: number): ConfigError {

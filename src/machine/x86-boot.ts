@@ -85,7 +85,7 @@ const KEYS = {
 };
 
 /** All segments' bytes one behind the other in one item; the ROM puts them into their places. */
-function elfBoot({ kind, segments, entry, eax }: ElfBoot): FirmwareBoot {
+function elfBoot({ kind, segments, entry, eax, info, map }: ElfBoot): FirmwareBoot {
   const data = new Uint8Array(segments.reduce((sum, segment) => sum + segment.data.length, 0));
   const transfers: RomTransfer[] = [];
   let at = 0;
@@ -108,7 +108,7 @@ function elfBoot({ kind, segments, entry, eax }: ElfBoot): FirmwareBoot {
   const content = buildOptionRom({
     product: multiboot ? 'Multiboot loader' : 'PVH loader',
     transfers,
-    entry: { kind: 'protected', entry, eax, ebx: BOOT_INFO, map: { kind, info: BOOT_INFO, at: BOOT_MAP } },
+    entry: { kind: 'protected', entry, eax, ebx: info, map: { kind, info, at: map } },
   });
   const items: FirmwareBoot['items'] = [[FW_CFG.KERNEL_DATA, data]];
   return { items, rom: { name: multiboot ? 'multiboot_dma.bin' : 'pvh.bin', content } };
