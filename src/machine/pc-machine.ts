@@ -20,7 +20,7 @@ import { FOUR_GIB, type PcMemory } from './pc-memory.ts';
 import { PC_NAMES } from './pc-names.ts';
 import type { GuestMemory } from './pc-parts.ts';
 import { RunLoop } from './run-loop.ts';
-import { cpuidOptions, TSC_HZ, x86CpuModel } from './x86-cpu.ts';
+import { cpuidOptions, TSC_HZ, x86CpuModel, missingCr4 } from './x86-cpu.ts';
 import { processorSignature, X86HostCalls } from './x86-host-calls.ts';
 
 /** Interrupt inputs of a vCPU: the bits of `Line` by number. */
@@ -162,6 +162,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       const { state } = vcpu;
       state.set64('gpr', BigInt(processorSignature(options[index], state).eax), 2);
       state.set32('physicalBits', cpu.physicalBits);
+      state.set64('cr4Missing', missingCr4(cpu.features));
       state.set32('linearBits', cpu.features.has('la57') ? 57 : 48);
       state.stopped = index !== 0;
     });

@@ -6,6 +6,7 @@
  */
 import { ConfigError } from '../bits/errors.ts';
 import type { CpuidOptions } from '../isa/x86/cpuid/cpuid.ts';
+import { Cr4 } from '../isa/x86/state.ts';
 import { EMULATED, featureName } from '../isa/x86/cpuid/features.ts';
 import { featuresOf, findModel, type Model, MODEL_NAMES } from '../isa/x86/cpuid/models.ts';
 import type { CpuConfig } from './config.ts';
@@ -98,6 +99,24 @@ function numberOf(name: string, text: string): number {
   if (!Number.isInteger(value) || value < 0)
     throw new ConfigError('cpu-feature', `${name}=${text} is no number`, 'give a number');
   return value;
+}
+
+/** Bits of CR4 that come with a feature. */
+const CR4_FEATURES: readonly (readonly [string, number])[] = [
+  ['umip', Cr4.umip],
+  ['la57', Cr4.la57],
+  ['fsgsbase', Cr4.fsgsbase],
+  ['pcid', Cr4.pcide],
+  ['xsave', Cr4.osxsave],
+  ['smep', Cr4.smep],
+  ['smap', Cr4.smap],
+  ['pku', Cr4.pke],
+];
+/** Those that a processor lacks. */
+export function missingCr4(features: ReadonlySet<string>): bigint {
+  let bits = 0;
+  for (const [feature, bit] of CR4_FEATURES) if (!features.has(feature)) bits |= bit;
+  return BigInt(bits);
 }
 
 /** What CPUID of each processor follows from. */

@@ -30,6 +30,7 @@ const MSR = {
 /** CPUID 1 EDX, and IA32_APIC_BASE. */
 const APIC = 1 << 9;
 const APIC_ENABLED = 0x800;
+const X2APIC_ENABLED = 0x400;
 /** Eight variable ranges, fixed ranges, write combining. */
 const MTRR_CAPABILITY = 0x508n;
 const LOCKED = 1n;
@@ -153,6 +154,7 @@ export class X86HostCalls {
     if (msr >= MSR.x2apicFirst && msr <= MSR.x2apicLast) return apic?.writeMsr(msr, low, high) ?? false;
     switch (msr) {
       case MSR.apicBase:
+        if (low & X2APIC_ENABLED && !this.parts.cpuid.features.has('x2apic')) return false;
         return apic?.setApicBase(Number(value)) ?? false;
       case MSR.tscDeadline:
         apic?.setTscDeadline(low, high);

@@ -64,7 +64,7 @@ function resetSegments(state: StateAccess): void {
 
 /** What INIT leaves alone: the units' registers, MTRRs, the time-stamp counter. */
 const KEPT_BY_INIT =
-  /^(xmm|ymmh|fpr|fcw|fsw|ftop|ftag|fop|fip|fdp|fcs|fds|mxcsr|mtrr|pat|tsc|miscEnable|smbase|instret|physicalBits|linearBits|a20|lines|attention|xcr0)/;
+  /^(xmm|ymmh|fpr|fcw|fsw|ftop|ftag|fop|fip|fdp|fcs|fds|mxcsr|mtrr|pat|tsc|miscEnable|smbase|instret|physicalBits|linearBits|cr4Missing|a20|lines|attention|xcr0)/;
 
 /** INIT: power-on but for what is kept; the processor then waits for a start-up message, or goes on at the reset vector. */
 export function init(state: StateAccess, waits: boolean): void {

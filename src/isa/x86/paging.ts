@@ -10,7 +10,6 @@ import {
   add,
   and,
   and32,
-  eq32,
   eqz,
   i32,
   i64,
@@ -148,7 +147,7 @@ const CR4_PAGING = Cr4.pse | Cr4.pae | Cr4.pge | Cr4.smep | Cr4.smap | Cr4.pke |
 export const writeCr4 = define('write_cr4', ['i64'], 'i32', (f, value) => {
   const old = f.let(get('cr4'));
   f.if(ne(and(value, ~CR4_KNOWN), 0), () => f.return(gp));
-  f.if(and32(has(value, Cr4.la57), eq32(get('linearBits'), 48)), () => f.return(gp));
+  f.if(ne(and(value, get('cr4Missing')), 0), () => f.return(gp));
   const changed = f.let(xor(old, value));
   f.if(has(get('efer'), Efer.lma), () => f.if(has(changed, Cr4.pae | Cr4.la57), () => f.return(gp)));
   f.if(and32(has(value, Cr4.pcide), eqz(and(old, Cr4.pcide))), () => {

@@ -252,6 +252,8 @@ export const X86_CPU = layout('x86-cpu', 1, {
   result2: u64,
   /** Physical address bits, from CPUID: reserved bits of page tables follow. */
   physicalBits: initially(u32, 40),
+  /** Bits of CR4 that the processor does not have, beside those that none has. */
+  cr4Missing: u64,
   /** Linear address bits that the processor can have, whether CR4.LA57 is set or not: 48 or 57. */
   linearBits: initially(u32, 48),
   /** MONITOR's address, physical, and whether it is armed. */

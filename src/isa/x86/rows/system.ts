@@ -379,6 +379,9 @@ const invalidatePcid: Semantics = (m) => {
   const address = m.let(m.loadPart(1, 8, 64));
   m.if(ne(shrU(descriptor, 12), 0), () => m.gp());
   m.if(and32(eqz(type), eqz32(isBase(address))), () => m.gp());
+  // Without PCIDs there is only the one that is 0.
+  const named = and32(eqz(shrU(type, 1)), ne(and(descriptor, 0xfff), 0));
+  m.if(and32(named, eqz(and(m.state('cr4'), Cr4.pcide))), () => m.gp());
   m.call(tlbFlush, i32(0));
   m.system();
 };
