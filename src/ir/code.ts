@@ -86,6 +86,8 @@ export class IrFunction implements Callable {
   readonly result: Type | undefined;
   private readonly make: (code: Code, ...params: Value[]) => void;
   private built: FunctionBody | undefined;
+  /** See `pure`. */
+  pure = false;
 
   constructor(
     name: string,
@@ -117,6 +119,12 @@ export function define(
   make: (code: Code, ...params: Value[]) => void,
 ): IrFunction {
   return new IrFunction(name, params, result, make);
+}
+
+/** Says that a function only computes its result: a call whose result nobody wants may go. */
+export function pure(target: IrFunction): IrFunction {
+  target.pure = true;
+  return target;
 }
 
 export function isImport(target: Callable): target is Import {

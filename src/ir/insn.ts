@@ -8,7 +8,22 @@
 import { Code } from './code.ts';
 import * as op from './op.ts';
 import type { Type } from './op.ts';
-import { add32, and, cpu, type I32, type I64, i32, i64, load, local, or, pcPlus, reg, shl, type Value } from './value.ts';
+import {
+  add32,
+  and,
+  cpu,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  load,
+  local,
+  or,
+  pcPlus,
+  reg,
+  shl,
+  type Value,
+} from './value.ts';
 
 /** A register operand: its number now, or the byte offset of its slot in the CPU state at run time. */
 export type RegOperand = number | Value;

@@ -2,6 +2,7 @@
  * Control flow: the basic blocks that are reached from an entry without
  * going far from its page, each instruction already as IR.
  */
+import { dropDeadWrites } from './dead-writes.ts';
 import type { Statement } from '../../ir/code.ts';
 import type { Insn } from '../../ir/insn.ts';
 import { pcPlus, type Value } from '../../ir/value.ts';
@@ -225,7 +226,11 @@ export function discover(isa: Isa, page: CodePage, entry: number): Block[] {
   // In order of discovery from the entry.
   found.number(entry);
   const blocks: Block[] = [];
-  for (let n = 0; n < found.starts.length; n++) blocks.push(found.makeBlock(found.starts[n]));
+  for (let n = 0; n < found.starts.length; n++) {
+    const block = found.makeBlock(found.starts[n]);
+    dropDeadWrites(block.steps.map(({ insn, decoded }) => ({ insn, gated: decoded.gates.length > 0 })));
+    blocks.push(block);
+  }
   return blocks;
 }
 

@@ -8,7 +8,7 @@
  * Cross-Reference". Flags that the SDM leaves undefined have the values that
  * follow from the formulas below.
  */
-import { type Code, define, type IrFunction } from '../../ir/code.ts';
+import { type Code, define, type IrFunction, pure } from '../../ir/code.ts';
 import {
   and,
   and32,
@@ -19,6 +19,7 @@ import {
   extendU,
   i32,
   i64,
+  isValue,
   leS,
   leS32,
   leU,
@@ -349,9 +350,19 @@ export const flagsImage = define('flags_image', ['i32', 'i64', 'i64', 'i64'], 'i
 });
 
 /** The arithmetic flags at their places in EFLAGS, i64. */
-export function image(code: Code, op: number | Value, { a, b, c }: Operands): Value {
-  if (typeof op === 'number' && kindOf(op) === 'flags') return and(a, Eflags.arithmetic);
-  return code.call(flagsImage, typeof op === 'number' ? i32(op) : op, a, b, c);
+export function image(code: Code, op: number | Value, operands: Operands): Value {
+  const { a, b, c } = operands;
+  if (typeof op !== 'number') return code.call(flagsImage, op, a, b, c);
+  const kind = kindOf(op);
+  if (kind === 'flags') return and(a, Eflags.arithmetic);
+  if (kind === 'imul') return code.call(flagsImage, i32(op), a, b, c);
+  // In line and without calls: where nobody asks, nothing is left of it in compiled code.
+  let flags: Value = i64(0);
+  for (const [question, place] of PLACES) {
+    const bit = ask(code, question, op, operands);
+    if (!isValue(bit, 0)) flags = or(flags, shl(extendU(bit), place));
+  }
+  return flags;
 }
 
 /** The result that ZF, SF and PF of an operation speak of; only its operand size counts. Undefined for `flags`. */
@@ -365,4 +376,4 @@ export function resultOf(op: number, { a, b, c }: Operands): Value | undefined {
 export const flagAt = (flag: Value, mask: number): Value => shl(extendU(flag), 31 - Math.clz32(mask));
 
 /** The functions that rows call where `ccOp` is not known when code is translated. */
-export const flagFunctions: readonly IrFunction[] = [...ASK.values(), flagsImage];
+export const flagFunctions: readonly IrFunction[] = [...ASK.values(), flagsImage].map(pure);
