@@ -1,8 +1,8 @@
 /**
- * Boots Linux, talks to its shell as a program, and switches it off.
+ * Boots Linux on a PC, talks to its shell as a program, and switches it off.
  *
  * `npm start` fetches the kernel and builds the ramdisk that are used here;
- * name others as arguments: `examples/linux.ts Image initrd.cpio`.
+ * name others as arguments: `examples/linux.ts bzImage initrd.cpio`.
  *
  * In a project of your own the import reads `from 'trapframe'`.
  */
@@ -13,11 +13,12 @@ import { Machine, SerialStream } from '../src/index.ts';
 
 const trapframe = fileURLToPath(new URL('../bin/trapframe', import.meta.url));
 const images = () =>
-  execFileSync(process.execPath, [trapframe, 'images', 'path', 'riscv64'], { encoding: 'utf8' }).trim();
+  execFileSync(process.execPath, [trapframe, 'images', 'path', 'x86_64'], { encoding: 'utf8' }).trim();
 const [kernel = join(images(), 'kernel'), initrd = join(images(), 'initrd')] = process.argv.slice(2);
 
 const serial = new SerialStream();
 await using machine = await Machine.create({
+  machine: 'q35',
   memory: '256M',
   kernel,
   initrd,
@@ -49,7 +50,7 @@ async function until(pattern: RegExp): Promise<RegExpExecArray> {
 
 await until(/:~# /);
 await type('uname -srm; echo "[$((6 * 7))]"');
-const [, system] = await until(/(Linux \S+ riscv64)/);
+const [, system] = await until(/(Linux \S+ x86_64)/);
 const [, answer] = await until(/\[(\d+)\]/);
 console.log(`${system} says ${answer}`);
 await type('poweroff -f');

@@ -15,7 +15,8 @@ import { SerialStream } from './control/serial-stream.ts';
 import { size } from './cli/options-values.ts';
 import type { CharBackend } from './hw/chardev.ts';
 import type { Disk } from './hw/disk.ts';
-import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from './machine/api.ts';
+import type { DisplaySource } from './hw/display.ts';
+import type { MachineApi, MachineEvents, MachineInput, RunState, ShutdownCause, VcpuView } from './machine/api.ts';
 import type { DeviceConfig, DriveConfig, MachineConfig } from './machine/config.ts';
 import { PC_NAMES } from './machine/pc-names.ts';
 
@@ -25,9 +26,11 @@ export type {
   CharBackend,
   DeviceConfig,
   Disk,
+  DisplaySource,
   MachineApi,
   MachineConfig,
   MachineEvents,
+  MachineInput,
   RunState,
   ShutdownCause,
   VcpuView,
@@ -54,7 +57,7 @@ export interface DriveOptions {
 }
 
 export interface MachineOptions {
-  /** The board by QEMU's name: `virt` (RISC-V, the default), `pc`, `q35`, `microvm`, `isapc`. */
+  /** The board by QEMU's name: `virt` (RISC-V, the default), or a PC: `pc`, `q35`, `microvm`, `isapc`. */
   readonly machine?: string;
   readonly machineProperties?: Readonly<Record<string, string>>;
   /** Bytes, or `512M`, `1G`, ...; 128 MiB when left out. */
@@ -62,7 +65,7 @@ export interface MachineOptions {
   readonly cpus?: number;
   readonly cpu?: { readonly model?: string; readonly features?: Readonly<Record<string, boolean | string>> };
   readonly accel?: 'jit' | 'reference';
-  /** `default` is the built-in SBI. */
+  /** `default` is the built-in SBI of `virt`, and SeaBIOS for a PC. */
   readonly bios?: 'none' | 'default' | { readonly file: string } | Uint8Array;
   readonly kernel?: FileOrBytes;
   readonly initrd?: FileOrBytes;
@@ -82,7 +85,14 @@ export interface MachineOptions {
   /** Stop instead of ending. */
   readonly noShutdown?: boolean;
   readonly fwCfg?: Readonly<Record<string, FileOrBytes>>;
-  /** Firmware that a PC looks for, by QEMU's file names: `bios-256k.bin`, `vgabios-stdvga.bin`. */
+  /** Whether the board brings its default devices, a graphics card among them; yes when left out. */
+  readonly defaults?: boolean;
+  /** The graphics card of a PC: `std` or `none`. */
+  readonly vga?: 'std' | 'none';
+  /**
+   * Firmware that a PC looks for, by QEMU's file names: `bios-256k.bin`, `vgabios-stdvga.bin`. When left out it is
+   * searched for where systems keep it, in Trapframe's cache, and then in Debian's archive.
+   */
   readonly roms?: Readonly<Record<string, FileOrBytes>>;
 }
 
@@ -134,6 +144,9 @@ export class Machine implements AsyncDisposable {
         loadAll(options.fwCfg ?? {}),
       ]);
       for (const drive of options.drives ?? []) drives.push(await openDrive(drive, drives.length));
+      const devices = (options.devices ?? []).map((device) =>
+        typeof device === 'string' ? { driver: device, properties: {} } : device,
+      );
       const core = await create({
         machine: options.machine ?? 'virt',
         machineProperties: options.machineProperties,
@@ -142,7 +155,9 @@ export class Machine implements AsyncDisposable {
           model: options.cpu?.model ?? (Object.hasOwn(PC_NAMES, options.machine ?? 'virt') ? 'qemu64' : 'rv64'),
           features: options.cpu?.features ?? {},
         },
-        roms: await loadAll(options.roms ?? {}),
+        roms: options.roms ? await loadAll(options.roms) : await searchRoms(options, drives, devices),
+        defaults: options.defaults,
+        vga: options.vga,
         cpus: options.cpus ?? 1,
         memory:
           typeof options.memory === 'string' ? size('memory', 'memory', options.memory) : (options.memory ?? 2 ** 27),
@@ -154,9 +169,7 @@ export class Machine implements AsyncDisposable {
         serials: backends,
         chardevs: Object.entries(options.chardevs ?? {}).map(([id, backend]) => ({ id, backend })),
         drives,
-        devices: (options.devices ?? []).map((device) =>
-          typeof device === 'string' ? { driver: device, properties: {} } : device,
-        ),
+        devices,
         rtc: { base: options.rtc?.base?.getTime(), clock: options.rtc?.clock ?? 'host' },
         icount: options.icount && { shift: options.icount.shift, sleep: options.icount.sleep ?? true },
         noReboot: options.noReboot ?? false,
@@ -220,6 +233,27 @@ export class Machine implements AsyncDisposable {
     return this.core.writeMemory(address, data);
   }
 
+  /** What the first screen shows now, as a PNG file; undefined when there is no screen. */
+  async screenshot(): Promise<Uint8Array | undefined> {
+    const { display } = this.core;
+    if (!display) return undefined;
+    const { encodePng } = await import('./bits/png.ts');
+    const { width, height } = display.size();
+    const rgba = new Uint8Array(width * height * 4);
+    display.render(rgba);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of encodePng({ width, height, rgba })) chunks.push(chunk);
+    return new Uint8Array(Buffer.concat(chunks));
+  }
+  /** The first screen, for those who draw it themselves. */
+  get display(): DisplaySource | undefined {
+    return this.core.display;
+  }
+  /** Keyboard and mouse. */
+  get input(): MachineInput | undefined {
+    return this.core.input;
+  }
+
   /** Calls `listener` at each event; returns how to stop that. */
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void {
     return this.core.on(event, listener);
@@ -247,6 +281,17 @@ async function load(source: FileOrBytes | undefined): Promise<Uint8Array | undef
 async function loadAll(sources: Readonly<Record<string, FileOrBytes>>): Promise<Record<string, Uint8Array>> {
   const entries = Object.entries(sources).map(async ([name, source]) => [name, await load(source)] as const);
   return Object.fromEntries(await Promise.all(entries)) as Record<string, Uint8Array>;
+}
+
+/** Firmware by name for boards that look for it. */
+async function searchRoms(
+  { machine = 'virt', bios = 'default', defaults = true, vga }: MachineOptions,
+  drives: readonly DriveConfig[],
+  devices: readonly DeviceConfig[],
+): Promise<Record<string, Uint8Array>> {
+  if (!Object.hasOwn(PC_NAMES, machine)) return {};
+  const { findFirmware } = await import('./cli/qemu-firmware.ts');
+  return findFirmware({ machine, bios, defaults, vga, drives, devices, firmwarePaths: [] });
 }
 
 async function openDrive(options: DriveOptions, number: number): Promise<DriveConfig> {

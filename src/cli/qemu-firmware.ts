@@ -17,8 +17,15 @@ export const SYSTEM_DIRECTORIES: readonly string[] = [
 ];
 const ARCHIVE = 'pc-firmware';
 
+/** What decides which files a board looks for. */
+export interface FirmwareQuestion extends Pick<SystemPlan, 'machine' | 'defaults' | 'vga' | 'firmwarePaths'> {
+  readonly bios: unknown;
+  readonly drives: readonly { readonly interface?: string }[];
+  readonly devices: readonly { readonly driver: string }[];
+}
+
 /** The names that a plan's board asks for; empty for boards that bring their own. */
-export function firmwareNames(plan: SystemPlan): string[] {
+export function firmwareNames(plan: FirmwareQuestion): string[] {
   const kind = Object.hasOwn(PC_NAMES, plan.machine) ? PC_NAMES[plan.machine].kind : undefined;
   if (kind === undefined || kind === 'microvm') return [];
   const names: string[] = [];
@@ -31,7 +38,7 @@ export function firmwareNames(plan: SystemPlan): string[] {
 }
 
 /** The files that there are, by name. A board says itself what it cannot do without. */
-export async function findFirmware(plan: SystemPlan): Promise<Record<string, Uint8Array>> {
+export async function findFirmware(plan: FirmwareQuestion): Promise<Record<string, Uint8Array>> {
   const found: Record<string, Uint8Array> = {};
   const missing: string[] = [];
   for (const name of firmwareNames(plan)) {

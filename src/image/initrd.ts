@@ -26,6 +26,8 @@ export function buildInitrd(options: InitrdOptions): Uint8Array {
     symlink('bin/sh', 'busybox'),
     file('etc/passwd', 'root::0:0:root:/root:/bin/sh\n'),
     file('etc/group', 'root:x:0:\n'),
+    // Without it the C library of Debian 12 knows no users.
+    file('etc/nsswitch.conf', 'passwd: files\ngroup: files\n'),
     file('etc/fstab', fstab),
     file('etc/rc.late', lateScript),
     file('etc/motd', banner),

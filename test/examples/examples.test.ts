@@ -17,7 +17,8 @@ const EXPECTED: Readonly<Record<string, RegExp>> = {
       'state: running\nit answers: !\nstate: paused\nthe mailbox is empty again: true\n',
     ].join(''),
   ),
-  'linux.ts': /^Linux \S+ riscv64 says 42\nended: guest-shutdown\n$/,
+  'linux.ts': /^Linux \S+ x86_64 says 42\nended: guest-shutdown\n$/,
+  'pc.ts': /^the serial port says: Hello from a PC!\npc with SeaBIOS; rip = 0x[0-9a-f]+\n$/,
 };
 
 function run(name: string): void {
