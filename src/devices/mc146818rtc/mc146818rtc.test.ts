@@ -117,6 +117,25 @@ test('the periodic interrupt has the chosen rate', () => {
   assert.equal(irq.level, false);
 });
 
+test('the line falls when register C is read, though the next period begins meanwhile', () => {
+  const { bench, irq, read, write } = setUp();
+  write(0x0b, 0x42);
+  bench.advance(1.1e9 / 1024);
+  assert.equal(irq.level, true);
+  const { rises } = irq;
+  // From here on time moves on by half a period whenever somebody looks at it.
+  const { now } = bench.clock;
+  let looks = 0;
+  bench.clock.now = () => now() + ++looks * (1e9 / 2048);
+  assert.equal(read(0x0c) & 0xc0, 0xc0);
+  bench.clock.now = () => now() + looks * (1e9 / 2048);
+  for (let i = 0; i < 4; i++) {
+    bench.advance(1e9 / 1024);
+    if (irq.level) read(0x0c);
+  }
+  assert.ok(irq.rises - rises >= 4, `${irq.rises - rises} edges`);
+});
+
 test('the update interrupt, each second; flags show without interrupts too', () => {
   const { bench, irq, read, write } = setUp();
   bench.advance(1.5e9);

@@ -131,6 +131,8 @@ export class Mc146818Rtc implements Device<typeof STATE> {
       this.look();
       const flags = cmos[C];
       cmos[C] = 0;
+      // The line falls, even where time has moved on by now to the next period: an edge for the interrupt controller.
+      this.irq.set(false);
       this.attend();
       return flags;
     }
@@ -255,14 +257,14 @@ export class Mc146818Rtc implements Device<typeof STATE> {
   /** Flags, line and timer follow from state and time. */
   private attend(): void {
     this.look();
-    const { cmos, halted, updated } = this.state;
+    const { cmos, halted, updated, ticked } = this.state;
     this.irq.set((cmos[C] & REG_C.IRQF) !== 0);
     // Flags that are up already, or interrupt nobody, need no timer.
     const wanted = cmos[B] & ~cmos[C] & REG_C.FLAGS;
     const now = this.wiring.clock.now();
     const period = this.period();
     let next = Infinity;
-    if (wanted & REG_C.PF && period) next = CRYSTAL.time((Math.floor(this.crystal() / period) + 1) * period);
+    if (wanted & REG_C.PF && period) next = CRYSTAL.time((Math.floor(ticked / period) + 1) * period);
     if (!halted) {
       const at = (second: number) => now + Math.max(Math.ceil((second * 1000 - this.now()) * 1e6), 1000);
       if (wanted & REG_C.UF) next = Math.min(next, at(updated + 1));
