@@ -107,25 +107,29 @@ function make({ isMemory, isWritable, hostOf }: PhysicalMemory): Mmu {
   const denied = define('denied', ['i64', 'i32', 'i32', 'i32'], 'i32', (f, entry, permissions, access, who) => {
     const user = f.let(and32(permissions, US));
     const cr4 = f.let(get('cr4'));
-    const bad = i32(Fault.present);
     const isUser = f.let(eq32(who, Who.user));
     const isStore = f.let(eq32(access, Access.store));
     const isFetch = f.let(eq32(access, Access.fetch));
-    f.if(and32(isUser, eqz32(user)), () => f.return(bad));
-    f.if(and32(isFetch, and32(permissions, 1)), () => f.return(bad));
+    f.if(and32(isUser, eqz32(user)), () => f.return(i32(Fault.present)));
     const strict = f.let(or32(isUser, has(get('cr0'), Cr0.wp)));
-    f.if(and32(isStore, and32(strict, eqz32(and32(permissions, RW)))), () => f.return(bad));
-    f.if(eqz32(user), () => f.return(i32(0)));
-    f.if(and32(eqz32(isUser), isFetch), () => {
-      f.if(has(cr4, Cr4.smep), () => f.return(bad));
-      f.return(i32(0));
-    });
-    f.if(and32(eq32(who, Who.supervisor), has(cr4, Cr4.smap)), () => f.return(bad));
-    f.if(and32(has(cr4, Cr4.pke), and32(has(get('efer'), Efer.lma), eqz32(isFetch))), () => {
+    // A key's refusal is told of whatever else refuses.
+    const key = f.var(i32(0));
+    const keyed = and32(has(cr4, Cr4.pke), and32(has(get('efer'), Efer.lma), eqz32(isFetch)));
+    f.if(and32(keyed, ne32(user, 0)), () => {
       const rights = f.let(shrU32(get('pkru'), wrap(and(shrU(entry, 58), 30))));
       const refused = or32(and32(rights, 1), and32(and32(shrU32(rights, 1), 1), and32(isStore, strict)));
-      f.if(refused, () => f.return(i32(Fault.present | Fault.key)));
+      f.if(refused, () => key.set(i32(Fault.key)));
     });
+    const refuse = () => f.return(or32(key.value, Fault.present));
+    f.if(and32(isFetch, and32(permissions, 1)), refuse);
+    f.if(and32(isStore, and32(strict, eqz32(and32(permissions, RW)))), refuse);
+    f.if(eqz32(user), () => f.return(i32(0)));
+    f.if(and32(eqz32(isUser), isFetch), () => {
+      f.if(has(cr4, Cr4.smep), refuse);
+      f.return(i32(0));
+    });
+    f.if(and32(eq32(who, Who.supervisor), has(cr4, Cr4.smap)), refuse);
+    f.if(key.value, refuse);
     f.return(i32(0));
   });
 
