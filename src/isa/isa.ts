@@ -255,7 +255,7 @@ export interface Isa<D extends Decoded = Decoded, K extends HandlerKey = Handler
    */
   readonly illegalCause: number | undefined;
   /** What is raised for bytes that are no instruction. */
-  illegal(bytes: Uint8Array): { readonly cause: number; readonly tval: bigint };
+  illegal(bytes: Uint8Array, mode: number): { readonly cause: number; readonly tval: bigint };
 
   /** The instruction at `at` of `view`, of which `left` bytes may be read; undefined: there is none. */
   decode(view: DataView, at: number, left: number, mode: number): D | 'beyond' | undefined;

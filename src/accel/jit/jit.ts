@@ -195,7 +195,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     const fetched = this.fetcher.fetch(pc, state.mode);
     if (fetched.fault !== undefined) this.raise(fetched.fault, fetched.address, pc);
     else {
-      const { cause, tval } = this.isa.illegal(this.fetcher.bytes);
+      const { cause, tval } = this.isa.illegal(this.fetcher.bytes, state.mode);
       this.raise(cause, tval, pc);
     }
   }
@@ -276,7 +276,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
       reason = run(ip, view.getInt32(state.at + CELL.budget, true));
     }
     if (reason !== Reason.illegal) return;
-    const { cause, tval } = this.isa.illegal(fetcher.bytes);
+    const { cause, tval } = this.isa.illegal(fetcher.bytes, mode);
     this.raise(cause, tval, pc);
   }
 

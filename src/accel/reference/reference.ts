@@ -145,7 +145,7 @@ export class ReferenceVcpu implements StateVcpu, World {
     if (fetched.fault !== undefined) throw new GuestFault(fetched.fault, fetched.address);
     const { decoded } = fetched;
     if (!decoded) {
-      const { cause, tval } = isa.illegal(fetcher.bytes);
+      const { cause, tval } = isa.illegal(fetcher.bytes, mode);
       throw new GuestFault(cause, tval);
     }
     const insn = this.prepare(decoded, mode);

@@ -40,6 +40,8 @@ export type ByteReader = (at: number) => number | undefined;
 export interface Illegal {
   readonly illegal: true;
   readonly length: number;
+  /** It is no instruction because it goes on behind the last byte that one may have. */
+  readonly tooLong: boolean;
 }
 export const SHORT = 'short';
 
@@ -52,7 +54,7 @@ class Cursor {
   u8(): number {
     const byte = this.at < MAX_LENGTH ? this.read(this.at) : TOO_LONG;
     if (byte === undefined) throw SHORT;
-    if (byte === TOO_LONG) throw new IllegalOpcode();
+    if (byte === TOO_LONG) throw new IllegalOpcode(true);
     this.at++;
     return byte;
   }
@@ -76,7 +78,12 @@ class Cursor {
   }
 }
 const TOO_LONG = -1;
-class IllegalOpcode {}
+class IllegalOpcode {
+  readonly tooLong: boolean;
+  constructor(tooLong = false) {
+    this.tooLong = tooLong;
+  }
+}
 
 /** Everything about an instruction before its operands are known. */
 interface Head {
@@ -124,7 +131,7 @@ export class Decoder {
       return this.whole(c, mode);
     } catch (stop) {
       if (stop === SHORT) return SHORT;
-      if (stop instanceof IllegalOpcode) return { illegal: true, length: c.at };
+      if (stop instanceof IllegalOpcode) return { illegal: true, length: c.at, tooLong: stop.tooLong };
       throw stop;
     }
   }

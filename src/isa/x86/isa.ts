@@ -34,13 +34,17 @@ const refresh = define('refresh', [], undefined, (f) => {
   f.call(updateMode);
 });
 
-/** What `after` says, by what it depends on: the row, the operands' sizes, and whether a count is zero. */
+/** What `after` says, by what it depends on: the row, the operands' sizes, counts, and whether it repeats. */
 const afters = new Map<number, number | undefined | 'kept' | 'follows'>();
-function afterKey({ index, osize, operands }: Decoded): number {
+function afterKey({ index, osize, rep, row, operands }: Decoded): number {
   let key = (index * 4 + (osize >> 5)) * 4 + (Math.clz32(operands[0]?.size || 1) & 3);
-  for (const operand of operands)
-    key = key * 2 + (operand.kind === 'imm' && (Number(operand.value) & 31) === 0 ? 1 : 0);
-  return key * 8 + operands.length;
+  operands.forEach((operand, n) => {
+    // Counts of shifts: of none flags stay, and of some rotates through carry.
+    const count = operand.kind === 'imm' && row.operands[n] === 'Ib' ? Number(operand.value) & 63 : 0;
+    key = key * 64 + count;
+  });
+  // Repeated no times an instruction leaves the flags.
+  return (key * 8 + operands.length) * 2 + (rep === 0 ? 0 : 1);
 }
 
 export interface X86Decoded extends IsaDecoded {
@@ -89,7 +93,11 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
   ]),
   faults: { load: 0, store: 0, fetch: faultNumber(Vector.gp, 0) },
   illegalCause: undefined,
-  illegal: () => ({ cause: faultNumber(Vector.ud), tval: 0n }),
+  illegal(bytes, mode) {
+    const decoded = decoder.decode((n) => bytes[n], mode);
+    const tooLong = decoded !== SHORT && 'illegal' in decoded && decoded.tooLong;
+    return { cause: tooLong ? faultNumber(Vector.gp, 0) : faultNumber(Vector.ud), tval: 0n };
+  },
 
   decode(view, at, left, mode) {
     const x86 = decoder.decode((n) => (n < left ? view.getUint8(at + n) : undefined), mode);

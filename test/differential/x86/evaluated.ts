@@ -269,7 +269,7 @@ export class Evaluated implements World {
         const decoded = isa.decode(view, at, CODE_BYTES - at, mode);
         if (decoded === 'beyond') throw new RangeError('code at the end of its page');
         watch?.(decoded, state);
-        if (!decoded) throw new GuestFault(isa.illegal(new Uint8Array()).cause, 0n);
+        if (!decoded) throw new GuestFault(isa.illegal(this.code.subarray(at), mode).cause, 0n);
         const insn = tier === 'constants' ? this.constants(decoded, mode, context) : this.handler(decoded, mode);
         const next = this.execute(insn, pc, decoded.length);
         // What is known holds for the instruction behind alone.
