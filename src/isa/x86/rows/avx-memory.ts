@@ -8,11 +8,12 @@
  * Departure: a gather that faults has changed neither destination nor mask.
  */
 import * as op from '../../../ir/op.ts';
-import { add, extendS, ltS, ltS32, shl, type Value } from '../../../ir/value.ts';
+import { add, extendS, extendU, ltS, ltS32, shl, type Value, wrap } from '../../../ir/value.ts';
 import { i32x4, i64x2, zero } from '../../../ir/vector.ts';
 import type { MemoryOperand } from '../decode.ts';
 import { type X86Insn, XMM, YMMH, zeroExtend } from '../insn.ts';
 import type { Row } from '../opcode.ts';
+import { Seg } from '../state.ts';
 import { range, type Wide } from '../simd/operation.ts';
 import { behind, isWide, setVector, setWide, setXmm, vector, wide, xmm } from '../vector-operand.ts';
 import { both, type Semantics, vex } from './vector-forms.ts';
@@ -31,16 +32,32 @@ const halvesOf = (m: X86Insn, n: number): Value[] => {
 };
 const asWide = ([low, high]: readonly Value[]): Wide => ({ low, high });
 
+const lane = (value: Value, width: Width): Value => (width === 32 ? wrap(value) : value);
+/** Lanes of a memory operand: those that are not chosen may lie beyond its segment's limit. */
+function lanesOf(m: X86Insn, n: number, width: Width, write: boolean) {
+  const { seg } = m.operand(n) as MemoryOperand;
+  if (m.bits !== 64 && (m.segmented || seg >= Seg.fs))
+    return {
+      load: (bytes: number) => lane(m.loadPart(n, bytes, width), width),
+      store: (bytes: number, value: Value) => m.storePart(n, bytes, width, width === 32 ? extendU(value) : value),
+    };
+  const address = m.address(n, m.decoded.vectorLength / 8, write);
+  return {
+    load: (bytes: number) => m.gload(LOAD[width], behind(m, address, bytes)),
+    store: (bytes: number, value: Value) => m.gstore(STORE[width], behind(m, address, bytes), value),
+  };
+}
+
 /** `V = H ? M : 0`. */
 const maskedLoad =
   (width: Width): Semantics =>
   (m) => {
-    const address = m.address(2, m.decoded.vectorLength / 8, false);
+    const { load } = lanesOf(m, 2, width, false);
     const result = halvesOf(m, 1).map((mask, half) => {
       const value = m.var(zero);
       for (const lane of range(128 / width))
         m.if(isChosen(width, mask, lane), () => {
-          const loaded = m.gload(LOAD[width], behind(m, address, 16 * half + (lane * width) / 8));
+          const loaded = load(16 * half + (lane * width) / 8);
           value.set(shapeOf(width).replaceLane(value.value, lane, loaded));
         });
       return value.value;
@@ -52,17 +69,14 @@ const maskedLoad =
 const maskedStore =
   (width: Width): Semantics =>
   (m) => {
-    const address = m.address(0, m.decoded.vectorLength / 8, true);
+    const { store } = lanesOf(m, 0, width, true);
     const data = halvesOf(m, 2);
-    const masks = halvesOf(m, 1);
-    const each = (act: (at: Value, value: Value) => void) =>
-      masks.forEach((mask, half) => {
-        for (const lane of range(128 / width))
-          m.if(isChosen(width, mask, lane), () =>
-            act(behind(m, address, 16 * half + (lane * width) / 8), shapeOf(width).extractLane(data[half], lane)),
-          );
-      });
-    each((at, value) => m.gstore(STORE[width], at, value));
+    halvesOf(m, 1).forEach((mask, half) => {
+      for (const lane of range(128 / width))
+        m.if(isChosen(width, mask, lane), () =>
+          store(16 * half + (lane * width) / 8, shapeOf(width).extractLane(data[half], lane)),
+        );
+    });
   };
 
 /**
