@@ -119,6 +119,8 @@ export class Undefined {
   private last: Row | undefined;
   /** Where it faults it may have done a part of its work: how much is the processor's own. */
   partial = false;
+  /** A near call: whether its target or its stack is looked at first is the processor's own. */
+  call = false;
   /** Single-precision results are approximations. */
   approximate = false;
   /** x87 results may be off by a unit in the last place, and how they were rounded is the processor's own. */
@@ -136,6 +138,7 @@ export class Undefined {
     if (effect.reads & this.flags || effect.result) this.tainted = true;
     const { mnemonic } = decoded.row;
     if (PARTIAL.test(mnemonic)) this.partial = true;
+    if (mnemonic === 'call') this.call = true;
     if (/^v?r(cp|sqrt)[ps]s$/.test(mnemonic)) this.approximate = true;
     if (/^fu?comip?$/.test(mnemonic)) this.c1 = true;
     if (TRANSCENDENTAL.test(mnemonic)) this.transcendental = true;

@@ -205,7 +205,8 @@ static void handle(int number, siginfo_t *info, ucontext_t *context) {
   greg_t *g = context->uc_mcontext.gregs;
   if (running) {
     report(number, info, context);
-    memset((void *)(uintptr_t)(CODE + now.code_at), 0xcc, now.code_length);
+    /* The whole page: cases write there too. */
+    memset((void *)(uintptr_t)CODE, 0xcc, CODE_BYTES);
   }
 #ifndef __x86_64__
   /* The stack of the start is in reach of 32-bit addresses; nobody needs it any more. */
@@ -252,11 +253,14 @@ static void handle(int number, siginfo_t *info, ucontext_t *context) {
     }
     tags |= tag << 2 * n;
   }
+  env[3] = env[4] = env[5] = env[6] = 0;
   env[0] = 0xffff0000u | now.fx[0] | now.fx[1] << 8;
   env[1] = 0xffff0000u | now.fx[2] | now.fx[3] << 8;
   env[2] = 0xffff0000u | tags;
   for (unsigned n = 0; n < 8; n++) memcpy((uint8_t *)env + 28 + 10 * n, now.fx + 32 + 16 * n, 10);
 #endif
+  /* AMD's processors load no instruction pointer where no exception stands: the last case's would be left. */
+  __asm__ volatile("fninit");
   uint8_t *high = upper(fx);
   if (high) {
     *(uint64_t *)(fx + 512) |= 7;
