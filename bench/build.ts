@@ -1,5 +1,5 @@
 /**
- * Builds the suite (and CoreMark, when its sources were fetched by hand) for the
+ * Builds the suite (and CoreMark, when its sources were fetched by hand) for a
  * guest and for the host, into the user's cache; a build is named by the hash of what went in.
  */
 import { spawnSync } from 'node:child_process';
@@ -7,13 +7,13 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { cacheDirectory } from '../src/host/node/cache.ts';
+import type { Architecture } from './architectures.ts';
 
 const SOURCES = resolve(import.meta.dirname, 'guest');
 
 /** Loops stay loops: gcc would turn the copying ones into calls of memcpy. */
 const FLAGS = ['-O2', '-static', '-fno-tree-loop-distribute-patterns', '-fno-math-errno'];
 
-export const CROSS_COMPILER = process.env['BENCH_CC'] ?? 'riscv64-linux-gnu-gcc';
 const HOST_COMPILER = process.env['BENCH_HOST_CC'] ?? 'gcc';
 
 export interface Programs {
@@ -23,12 +23,11 @@ export interface Programs {
   readonly coremark: boolean;
 }
 
-function compile(compiler: string, args: readonly string[], output: string): void {
+function compile(compiler: string, from: string, args: readonly string[], output: string): void {
   const partial = `${output}.${process.pid}`;
   const { status, error, stderr } = spawnSync(compiler, [...args, '-o', partial], { encoding: 'utf8' });
-  if (error)
-    throw new Error(`${compiler}: ${error.message}. Debian's package gcc-riscv64-linux-gnu has the cross compiler.`);
-  if (status !== 0) throw new Error(`${compiler} failed:\n${stderr}`);
+  if (error) throw new Error(`${compiler}: ${error.message}. Debian's package ${from} has it.`);
+  if (status !== 0) throw new Error(`${compiler} failed (it needs Debian's package ${from}):\n${stderr}`);
   renameSync(partial, output);
 }
 
@@ -48,19 +47,23 @@ function coremarkArguments(folder: string): string[] {
 }
 
 /** Builds what is missing. Throws when a compiler is missing or fails. */
-export function buildPrograms(coremarkFolder: string | undefined): Programs {
-  const hash = createHash('sha256').update(JSON.stringify([FLAGS, CROSS_COMPILER, HOST_COMPILER]));
+export function buildPrograms(guest: Architecture, coremarkFolder: string | undefined): Programs {
+  const hash = createHash('sha256').update(JSON.stringify([FLAGS, guest.compiler, guest.flags, HOST_COMPILER]));
   const files = readdirSync(SOURCES).sort();
   for (const file of files) hash.update(file).update(readFileSync(join(SOURCES, file)));
   const folder = join(cacheDirectory(), 'bench', hash.digest('hex').slice(0, 16));
   const sources = files.filter((file) => file.endsWith('.c')).map((file) => join(SOURCES, file));
-  const targets = { host: [HOST_COMPILER, join(folder, 'host')], guest: [CROSS_COMPILER, join(folder, 'riscv64')] };
-  for (const [compiler, target] of Object.values(targets)) {
+  const build = (name: string, compiler: string, from: string, flags: readonly string[]): string => {
+    const target = join(folder, name);
     mkdirSync(target, { recursive: true });
     const suite = join(target, 'suite');
-    if (!existsSync(suite)) compile(compiler, [...FLAGS, ...sources, '-lm'], suite);
+    if (!existsSync(suite)) compile(compiler, from, [...FLAGS, ...flags, ...sources, '-lm'], suite);
     const coremark = join(target, 'coremark');
-    if (coremarkFolder && !existsSync(coremark)) compile(compiler, coremarkArguments(coremarkFolder), coremark);
-  }
-  return { host: targets.host[1], guest: targets.guest[1], coremark: coremarkFolder !== undefined };
+    if (coremarkFolder && !existsSync(coremark))
+      compile(compiler, from, [...flags, ...coremarkArguments(coremarkFolder)], coremark);
+    return target;
+  };
+  const program = build(guest.name, guest.compiler, guest.package, guest.flags);
+  const host = guest.native ? program : build('host', HOST_COMPILER, 'gcc', []);
+  return { host, guest: program, coremark: coremarkFolder !== undefined };
 }

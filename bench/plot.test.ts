@@ -4,6 +4,7 @@ import { plot } from './plot.ts';
 import type { Results } from './results.ts';
 
 const results = (ratios: readonly number[]): Results => ({
+  architecture: 'riscv64',
   date: '2026-01-02T00:00:00Z',
   host: 'a <cpu>',
   versions: {},

@@ -1,4 +1,4 @@
-/** Draws the ratios of a benchmark run as an SVG bar chart: `node bench/plot.ts [results.json] > bench.svg`. */
+/** Draws the ratios of a benchmark run as an SVG bar chart: `node bench/plot.ts [results-ARCH.json] > bench.svg`. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Results } from './results.ts';
@@ -51,7 +51,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; } .small { font-size: 11
 .faster { fill: #2da44e; } .slower { fill: #cf222e; } .mean { fill: #0969da; }
 </style>
 <rect width="100%" height="100%" fill="#ffffff"/>
-<text x="8" y="18" font-weight="bold">Trapframe's speed divided by QEMU's (TCG), riscv64 guest; right is faster</text>
+<text x="8" y="18" font-weight="bold">Trapframe's speed divided by QEMU's (TCG), ${results.architecture} guest; right is faster</text>
 <text class="small" x="8" y="34">${escapeXml(subtitle)}</text>
 ${parts.join('\n')}
 </svg>
@@ -59,6 +59,6 @@ ${parts.join('\n')}
 }
 
 if (import.meta.main) {
-  const file = process.argv[2] ?? resolve(import.meta.dirname, 'out', 'results.json');
+  const file = process.argv[2] ?? resolve(import.meta.dirname, 'out', 'results-x86_64.json');
   process.stdout.write(plot(JSON.parse(readFileSync(file, 'utf8')) as Results));
 }

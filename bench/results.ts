@@ -26,6 +26,9 @@ export interface KernelResult {
   readonly ours?: number;
   /** QEMU's time divided by ours: above 1 we are faster. */
   readonly ratio?: number;
+  readonly v86?: number;
+  /** v86's time divided by ours. */
+  readonly ratioV86?: number;
 }
 
 export interface MachineResult {
@@ -41,6 +44,8 @@ export interface MachineResult {
 }
 
 export interface Results {
+  /** The guest's, by QEMU's name. */
+  readonly architecture: string;
   readonly date: string;
   readonly host: string;
   readonly versions: Readonly<Record<string, string>>;
@@ -50,7 +55,9 @@ export interface Results {
   readonly kernels: readonly KernelResult[];
   /** Geometric mean of the ratios. */
   readonly mean?: number;
+  readonly meanV86?: number;
   readonly qemu?: MachineResult;
+  readonly v86?: MachineResult;
   readonly ours?: MachineResult;
   /** What makes the numbers doubtful. */
   readonly warnings: readonly string[];
@@ -111,8 +118,12 @@ const cell = (value: number | undefined, digits: number): string => (value === u
 /** The table for a terminal. `native = 1.00` columns are speeds relative to the host's own. */
 export function formatTable(results: Results): string {
   const relative = (native?: number, time?: number) => (native && time ? native / time : undefined);
+  const withV86 = results.kernels.some(({ v86 }) => v86 !== undefined);
   const rows = [
-    ['kernel', 'native s', 'QEMU s', 'ours s', 'QEMU, native=1', 'ours, native=1', 'ours/QEMU'],
+    [
+      ...['kernel', 'native s', 'QEMU s', 'ours s', 'QEMU, native=1', 'ours, native=1', 'ours/QEMU'],
+      ...(withV86 ? ['v86 s', 'ours/v86'] : []),
+    ],
     ...results.kernels.map((kernel) => [
       kernel.title,
       cell(kernel.native, 3),
@@ -121,8 +132,12 @@ export function formatTable(results: Results): string {
       cell(relative(kernel.native, kernel.qemu), 3),
       cell(relative(kernel.native, kernel.ours), 3),
       cell(kernel.ratio, 2),
+      ...(withV86 ? [cell(kernel.v86, 3), cell(kernel.ratioV86, 2)] : []),
     ]),
-    ['geometric mean', '', '', '', '', '', cell(results.mean, 2)],
+    [
+      ...['geometric mean', '', '', '', '', '', cell(results.mean, 2)],
+      ...(withV86 ? ['', cell(results.meanV86, 2)] : []),
+    ],
   ];
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   const lines = rows.map((row) =>
@@ -131,6 +146,7 @@ export function formatTable(results: Results): string {
   for (const [name, machine] of [
     ['QEMU', results.qemu],
     ['ours', results.ours],
+    ['v86', results.v86],
   ] as const) {
     if (!machine) continue;
     lines.push(

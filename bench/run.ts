@@ -1,15 +1,16 @@
 /**
- * `npm run bench`: our emulator against Debian's qemu-system-riscv64 (TCG) on the
- * same files, in one run, turn by turn; medians and ratios.
+ * `npm run bench`: our emulator against Debian's QEMU (TCG), and for i386 npm's
+ * v86, on the same files, in one run, turn by turn; medians and ratios.
  *
- *   BENCH_KERNEL, BENCH_BUSYBOX   other files than the default guest's (`trapframe images fetch riscv64`)
- *   BENCH_QEMU, BENCH_OURS        other emulators than qemu-system-riscv64 and ours in bin/
+ *   --arch=x86_64,i386,riscv64    guests (default: x86_64)
+ *   BENCH_KERNEL, BENCH_BUSYBOX   other files than the default guest's (`trapframe images fetch ARCH`)
+ *   BENCH_QEMU, BENCH_OURS        other emulators than qemu-system-ARCH and ours in bin/
  *   COREMARK_DIR                  CoreMark's sources, if wanted
- *   --rounds=3 --only=integer,calls --scale=0.1 --no-ours --no-boot --no-suite
+ *   --rounds=3 --only=integer,calls --scale=0.1 --no-ours --no-v86 --no-boot --no-suite
  *   --arguments="-accel reference"   for ours alone
  *   --time=cpu   compare CPU time instead of wall time, on a machine that others use too
  *
- * Writes bench/out/results.json and, after a whole run, docs/bench.svg.
+ * Writes bench/out/results-ARCH.json and, after a whole run, docs/bench-ARCH.svg (riscv64: docs/bench.svg).
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -20,6 +21,7 @@ import { imageHost } from '../src/cli/start-images.ts';
 import { file } from '../src/image/cpio.ts';
 import { ensureGuest, storeName } from '../src/image/guest-files.ts';
 import { buildInitrd } from '../src/image/initrd.ts';
+import { type Architecture, architecture } from './architectures.ts';
 import { buildPrograms, type Programs } from './build.ts';
 import { busyShare, Emulator } from './emulator.ts';
 import { COREMARK, type Kernel, KERNELS } from './kernels.ts';
@@ -35,6 +37,7 @@ import {
   type Results,
   type Sample,
 } from './results.ts';
+import { prepareV86 } from './v86.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const OUT = join(ROOT, 'bench', 'out');
@@ -50,22 +53,27 @@ const NATIVE_SECONDS = 0.25;
 
 const { values: options } = parseArgs({
   options: {
+    arch: { type: 'string', default: 'x86_64' },
     rounds: { type: 'string', default: '3' },
     only: { type: 'string' },
     scale: { type: 'string', default: '1' },
     time: { type: 'string', default: 'wall' },
     arguments: { type: 'string', default: '' },
     ours: { type: 'boolean', default: true },
+    v86: { type: 'boolean', default: true },
     boot: { type: 'boolean', default: true },
     suite: { type: 'boolean', default: true },
   },
   allowNegative: true,
 });
 
+type Name = 'qemu' | 'ours' | 'v86';
+
 interface Contestant {
-  readonly name: 'qemu' | 'ours';
+  readonly name: Name;
   readonly command: string;
-  readonly args: readonly string[];
+  /** The command line that boots this. */
+  args(files: Files, append: string): readonly string[];
 }
 
 interface Files {
@@ -73,17 +81,32 @@ interface Files {
   readonly initrd: string;
 }
 
-const QEMU: Contestant = { name: 'qemu', command: process.env['BENCH_QEMU'] ?? 'qemu-system-riscv64', args: [] };
-const OURS: Contestant = {
-  name: 'ours',
-  command: process.env['BENCH_OURS'] ?? join(ROOT, 'bin', 'trapframe-system-riscv64'),
-  args: options.arguments.split(' ').filter((word) => word !== ''),
-};
+function qemuLike(name: Name, command: string, machine: readonly string[], more: readonly string[]): Contestant {
+  const args = ({ kernel, initrd }: Files, append: string) => [
+    ...[...machine, '-m', '512', '-nographic', '-no-reboot'],
+    ...['-kernel', kernel, '-initrd', initrd, '-append', append, ...more],
+  ];
+  return { name, command, args };
+}
 
-function start({ command, args }: Contestant, { kernel, initrd }: Files, append: string): Emulator {
-  const machine = ['-M', 'virt', '-m', '512', '-nographic', '-no-reboot'];
-  const guest = ['-kernel', kernel, '-initrd', initrd, '-append', `console=ttyS0 panic=-1 quiet ${append}`];
-  return new Emulator(command, [...machine, ...guest, ...args]);
+async function contestantsFor({ name, machine, peers }: Architecture): Promise<Contestant[]> {
+  const found = [qemuLike('qemu', process.env['BENCH_QEMU'] ?? `qemu-system-${name}`, machine, [])];
+  const ours = process.env['BENCH_OURS'] ?? join(ROOT, 'bin', `trapframe-system-${name}`);
+  const more = options.arguments.split(' ').filter((word) => word !== '');
+  if (options.ours && existsSync(ours)) found.push(qemuLike('ours', ours, machine, more));
+  else console.log(options.ours ? `ours is not run: ${ours} does not exist` : 'ours is not run: --no-ours');
+  if (!peers.includes('v86')) return found;
+  if (!options.v86) console.log('v86 is not run: --no-v86');
+  else {
+    const { command, args, note } = await prepareV86();
+    if (note) console.log(note);
+    else found.push({ name: 'v86', command, args: (files, append) => [...args, files.kernel, files.initrd, append] });
+  }
+  return found;
+}
+
+function start(contestant: Contestant, files: Files, append: string): Emulator {
+  return new Emulator(contestant.command, contestant.args(files, `console=ttyS0 panic=-1 quiet ${append}`));
 }
 
 /** The suite as init of a guest; what was done before a failure counts. */
@@ -151,17 +174,17 @@ async function atPrompt(contestant: Contestant, files: Files): Promise<{ idle: n
 }
 
 /** The default guest (fetched when it is missing) or the files given, with the suite in the ramdisk. */
-async function prepare(programs: Programs): Promise<Files> {
+async function prepare(arch: string, programs: Programs): Promise<Files> {
   const given = { kernel: process.env['BENCH_KERNEL'], busybox: process.env['BENCH_BUSYBOX'] };
   const host = imageHost(false);
-  const guest = given.kernel && given.busybox ? undefined : await ensureGuest(host, 'riscv64', Date.now());
-  const kernel = given.kernel ?? host.store.locate(storeName('riscv64', 'kernel'));
+  const guest = given.kernel && given.busybox ? undefined : await ensureGuest(host, arch, Date.now());
+  const kernel = given.kernel ?? host.store.locate(storeName(arch, 'kernel'));
   const busybox = given.busybox ? readFileSync(given.busybox) : await guest?.read('busybox');
   if (!busybox) throw new Error('there is no busybox for the ramdisk');
   const names = programs.coremark ? ['suite', 'coremark'] : ['suite'];
   const extra = names.map((name) => file(name, readFileSync(join(programs.guest, name)), 0o755));
   mkdirSync(OUT, { recursive: true });
-  const initrd = join(OUT, 'initrd.cpio');
+  const initrd = join(OUT, `initrd-${arch}.cpio`);
   writeFileSync(initrd, buildInitrd({ busybox, extra }));
   return { kernel, initrd };
 }
@@ -171,53 +194,51 @@ function version(command: string, ...args: string[]): string {
   return (stdout ?? '').split('\n')[0] || 'not found';
 }
 
-/** Medians over the rounds of each emulator, with the ratio of the medians. */
+/** Medians over the rounds of each emulator, with the ratios of the medians. */
 function kernelResults(
   kernels: readonly Kernel[],
   natives: ReadonlyMap<string, readonly number[]>,
-  rounds: Readonly<Record<'qemu' | 'ours', readonly Sample[][]>>,
+  rounds: Readonly<Record<Name, readonly Sample[][]>>,
   warnings: string[],
 ): KernelResult[] {
   return kernels.map(({ name, title, count }) => {
-    const of = (who: 'qemu' | 'ours'): Sample[] => rounds[who].flat().filter((sample) => sample.name === name);
+    const of = (who: Name): Sample[] => rounds[who].flat().filter((sample) => sample.name === name);
     const time = (samples: readonly Sample[]) =>
       samples.length > 0
         ? median(samples.map((sample) => (options.time === 'cpu' ? sample.hostCpu : sample.host)))
         : undefined;
-    const sums = new Set([...of('qemu'), ...of('ours')].map(({ checksum }) => checksum));
+    const sums = new Set([...of('qemu'), ...of('ours'), ...of('v86')].map(({ checksum }) => checksum));
     if (sums.size > 1) warnings.push(`${name}: the checksums differ: ${[...sums].join(', ')}`);
-    const qemu = time(of('qemu'));
-    const ours = time(of('ours'));
+    const [qemu, ours, v86] = (['qemu', 'ours', 'v86'] as const).map((who) => time(of(who)));
     const host = natives.get(name);
-    return { name, title, count, native: host && median(host), qemu, ours, ratio: qemu && ours && qemu / ours };
+    return {
+      ...{ name, title, count, native: host && median(host), qemu, ours, v86 },
+      ratio: qemu && ours && qemu / ours,
+      ratioV86: v86 && ours && v86 / ours,
+    };
   });
 }
 
-async function main(): Promise<void> {
+async function compare(guest: Architecture): Promise<void> {
   const rounds = Number(options.rounds);
   const scale = Number(options.scale);
-  if (!(rounds >= 1) || !(scale > 0)) throw new Error('--rounds and --scale take positive numbers');
-  if (options.time !== 'wall' && options.time !== 'cpu') throw new Error('--time is wall or cpu');
   const quiet = busyShare().now;
   await sleep(2);
   const { share } = busyShare(quiet);
   const coremark = process.env['COREMARK_DIR'];
-  const programs = buildPrograms(coremark);
-  const files = await prepare(programs);
+  const programs = buildPrograms(guest, coremark);
+  const files = await prepare(guest.name, programs);
   const only = options.only?.split(',');
   const kernels = [...KERNELS, ...(coremark ? [COREMARK] : [])]
     .filter(({ name }) => !only || only.includes(name))
     .map((kernel) => ({ ...kernel, count: Math.max(1, Math.round(kernel.count * scale)) }));
 
-  const contestants = [QEMU];
-  if (options.ours && existsSync(OURS.command)) contestants.push(OURS);
-  else console.log(options.ours ? `ours is not run: ${OURS.command} does not exist` : 'ours is not run: --no-ours');
-
+  const contestants = await contestantsFor(guest);
   const warnings: string[] = [];
   if (share > 0.1) warnings.push(`the machine was ${(share * 100).toFixed(0)} % busy before the run began`);
   const natives = new Map<string, number[]>();
-  const samples: Record<'qemu' | 'ours', Sample[][]> = { qemu: [], ours: [] };
-  const boots: Record<'qemu' | 'ours', Boot[]> = { qemu: [], ours: [] };
+  const samples: Record<Name, Sample[][]> = { qemu: [], ours: [], v86: [] };
+  const boots: Record<Name, Boot[]> = { qemu: [], ours: [], v86: [] };
   for (let round = 1; round <= rounds; round++) {
     if (options.suite) {
       for (const kernel of kernels) {
@@ -225,7 +246,7 @@ async function main(): Promise<void> {
       }
     }
     for (const contestant of contestants) {
-      console.log(`round ${round} of ${rounds}: ${contestant.name}`);
+      console.log(`${guest.name}, round ${round} of ${rounds}: ${contestant.name}`);
       if (options.boot) boots[contestant.name].push(await boot(contestant, files));
       if (!options.suite) continue;
       const found = await guestSuite(contestant, files, kernels);
@@ -234,7 +255,7 @@ async function main(): Promise<void> {
     }
   }
 
-  const machines: { qemu?: MachineResult; ours?: MachineResult } = {};
+  const machines: Partial<Record<Name, MachineResult>> = {};
   if (options.boot) {
     for (const contestant of contestants) {
       const times = boots[contestant.name].map(({ seconds }) => seconds);
@@ -250,24 +271,31 @@ async function main(): Promise<void> {
 
   const table = options.suite ? kernelResults(kernels, natives, samples, warnings) : [];
   const ratios = table.flatMap(({ ratio }) => ratio ?? []);
+  const ratiosV86 = table.flatMap(({ ratioV86 }) => ratioV86 ?? []);
   const results: Results = {
+    architecture: guest.name,
     date: new Date().toISOString(),
     host: `${cpus()[0].model.trim()} x ${cpus().length}`,
-    versions: { qemu: version(QEMU.command, '--version'), node: process.version },
+    versions: { qemu: version(contestants[0].command, '--version'), node: process.version },
     rounds,
-    time: options.time,
+    time: options.time === 'cpu' ? 'cpu' : 'wall',
     kernels: table,
     mean: ratios.length > 0 ? geometricMean(ratios) : undefined,
+    meanV86: ratiosV86.length > 0 ? geometricMean(ratiosV86) : undefined,
     ...machines,
     warnings,
   };
-  writeFileSync(join(OUT, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
+  writeFileSync(join(OUT, `results-${guest.name}.json`), `${JSON.stringify(results, undefined, 2)}\n`);
   console.log(
-    `\n${results.host}; ${results.versions['qemu']}; Node ${results.versions['node']}\n${formatTable(results)}`,
+    `\n${guest.name} guest; ${results.host}; ${results.versions['qemu']}; Node ${results.versions['node']}\n${formatTable(results)}`,
   );
   for (const warning of warnings) console.log(`warning: ${warning}`);
   const whole = !only && scale === 1 && ratios.length === kernels.length;
-  if (whole) writeFileSync(join(ROOT, 'docs', 'bench.svg'), plot(results));
+  const picture = guest.name === 'riscv64' ? 'bench.svg' : `bench-${guest.name}.svg`;
+  if (whole) writeFileSync(join(ROOT, 'docs', picture), plot(results));
 }
 
-await main();
+if (!(Number(options.rounds) >= 1) || !(Number(options.scale) > 0))
+  throw new Error('--rounds and --scale take positive numbers');
+if (options.time !== 'wall' && options.time !== 'cpu') throw new Error('--time is wall or cpu');
+for (const guest of options.arch.split(',').map(architecture)) await compare(guest);

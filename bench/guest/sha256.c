@@ -16,15 +16,34 @@ static int is_prime(unsigned n) {
   return 1;
 }
 
+#define LIMBS 5
+
+/* A number of LIMBS 32-bit limbs, the lowest first, times t < 2^37; the product fits. */
+static void multiply(uint32_t *n, uint64_t t) {
+  uint32_t product[LIMBS] = {0};
+  for (int shift = 0; shift < 2; shift++) {
+    const uint64_t factor = (uint32_t)(t >> 32 * shift);
+    uint64_t carry = 0;
+    for (int i = 0; i + shift < LIMBS; i++) {
+      carry += factor * n[i] + product[i + shift];
+      product[i + shift] = (uint32_t)carry;
+      carry >>= 32;
+    }
+  }
+  memcpy(n, product, sizeof product);
+}
+
 /* The first 32 bits of the fraction of the root-th root of p: the largest r with r^root <= p * 2^(32 root). */
 static uint32_t root_fraction(unsigned p, int root) {
   uint64_t r = 0;
   for (int bit = 36; bit >= 0; bit--) {
     const uint64_t t = r | 1ull << bit;
-    /* t < 2^37: compare t^2 or t^3 with p shifted, in steps that fit 128 bits. */
-    const unsigned __int128 square = (unsigned __int128)t * t;
-    const int fits = root == 2 ? square <= (unsigned __int128)p << 64 : square * t <= (unsigned __int128)p << 96;
-    if (fits) r = t;
+    uint32_t power[LIMBS] = {1}, limit[LIMBS] = {0};
+    int top = LIMBS - 1;
+    for (int i = 0; i < root; i++) multiply(power, t);
+    limit[root] = p;
+    while (top > 0 && power[top] == limit[top]) top--;
+    if (power[top] <= limit[top]) r = t;
   }
   return (uint32_t)r;
 }

@@ -128,7 +128,7 @@ static uint64_t run_memcpy(uint64_t n) {
 struct node {
   struct node *next;
   uint64_t value, padding[6];
-};
+} __attribute__((aligned(64)));
 static struct node *nodes;
 
 /* One random cycle through all nodes (Sattolo's algorithm), a node to a cache line. */

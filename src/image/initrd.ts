@@ -24,10 +24,9 @@ export function buildInitrd(options: InitrdOptions): Uint8Array {
     characterDevice('dev/console', 5, 1),
     file('bin/busybox', options.busybox, 0o755),
     symlink('bin/sh', 'busybox'),
-    file('etc/passwd', 'root::0:0:root:/root:/bin/sh\n'),
+    // No empty field: busybox 1.35 would skip it.
+    file('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n'),
     file('etc/group', 'root:x:0:\n'),
-    // Without it the C library of Debian 12 knows no users.
-    file('etc/nsswitch.conf', 'passwd: files\ngroup: files\n'),
     file('etc/fstab', fstab),
     file('etc/rc.late', lateScript),
     file('etc/motd', banner),
