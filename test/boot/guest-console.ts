@@ -1,4 +1,4 @@
-/** A machine with somebody at its console: boots in this process, waits for words, types. */
+/** A machine with somebody at its console: boots in this process, waits for words, types, looks at a PC's screen. */
 import { imageHost } from '../../src/cli/start-images.ts';
 import { NodeMachineHost } from '../../src/host/node/machine-host.ts';
 import type { CharBackend } from '../../src/hw/chardev.ts';
@@ -8,6 +8,11 @@ import type { MachineConfig } from '../../src/machine/config.ts';
 import { Machine } from '../../src/machine/machine.ts';
 
 const MIB = 2 ** 20;
+const TEXT_PAGE = 0xb8000;
+const COLUMNS = 80;
+const LINES = 25;
+/** ms between two looks at the screen, or two keys */
+const GLANCE = 150;
 const ACCEL = process.env['TRAPFRAME_TEST_ACCEL'] === 'reference' ? 'reference' : 'jit';
 
 /** A guest's files, or why they cannot be had: then a test skips itself and says so. */
@@ -102,6 +107,32 @@ export class GuestConsole {
 
   type(text: string): void {
     this.serial.type(text);
+  }
+
+  /** Resolves once the text screen of a PC shows it. */
+  async screen(pattern: RegExp, seconds = 120): Promise<void> {
+    for (let waited = 0; !pattern.test(this.text()); waited += GLANCE) {
+      if (this.end) throw new Error(`the machine ended (${this.end.cause}) before ${pattern}`);
+      if (waited > seconds * 1000)
+        throw new Error(`${seconds} s passed before ${pattern}; the screen:\n${this.text()}`);
+      await new Promise((resolve) => setTimeout(resolve, GLANCE));
+    }
+  }
+
+  /** Presses the keys of lower-case letters, digits and Enter. */
+  async press(text: string): Promise<void> {
+    for (const character of text) {
+      this.machine.input?.sendKeys([{ type: 'qcode', data: character === '\n' ? 'ret' : character }], 60);
+      await new Promise((resolve) => setTimeout(resolve, GLANCE));
+    }
+  }
+
+  /** 25 lines of the text mode's page. */
+  private text(): string {
+    const cells = this.machine.readMemory(TEXT_PAGE, COLUMNS * LINES * 2);
+    if (!cells) return '';
+    const letters = new TextDecoder('latin1').decode(cells.filter((_, i) => i % 2 === 0));
+    return Array.from({ length: LINES }, (_, i) => letters.slice(i * COLUMNS, (i + 1) * COLUMNS).trimEnd()).join('\n');
   }
 
   /** How the machine ended. */
