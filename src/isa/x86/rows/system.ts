@@ -477,6 +477,11 @@ const monitor: Semantics = (m) => {
   m.privileged();
   m.if(ne(zext32(m.r(RCX)), 0), () => m.gp());
 };
+/** A hypercall of KVM's: there are none, which the guest is told as KVM tells it. */
+const NO_HYPERCALL = -1000;
+const NOT_PERMITTED = -1;
+const hypercall: Semantics = (m) => m.setR(RAX, select(m.state('cpl'), i64(NOT_PERMITTED), i64(NO_HYPERCALL)));
+
 const wait: Semantics = (m) => {
   m.privileged();
   m.if(ne(shrU(zext32(m.r(RCX)), 1), 0), () => m.gp());
@@ -556,6 +561,8 @@ export const systemRows: readonly Row[] = [
   insn('sysret', '0F 07', '', leaveSystem, { ...system, ends: true, feature: 'syscall' }),
   insn('sysenter', '0F 34', '', enterFast, { ...system, ends: true, feature: 'sep' }),
   insn('sysexit', '0F 35', '', leaveFast, { ...system, ends: true, feature: 'sep' }),
+  insn('vmcall', '0F 01 C1', '', hypercall),
+  insn('vmmcall', '0F 01 D9', '', hypercall),
   insn('monitor', '0F 01 C8', '', monitor, { feature: 'monitor' }),
   insn('mwait', '0F 01 C9', '', wait, { ...system, feature: 'monitor' }),
 ];
