@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 strict=no
 [ "${1:-}" = --strict ] && strict=yes
 
-# program | Debian package | what it is for
+# program (or file) | Debian package | what it is for
 table='
 qemu-system-riscv64|qemu-system-misc|the outside oracle for machines, and the peer of the benchmarks
 qemu-riscv64|qemu-user|the outside oracle for single instructions
@@ -17,15 +17,26 @@ qemu-img|qemu-utils|disk images to compare ours with
 dtc|device-tree-compiler|reads the device trees that boards generate
 iasl|acpica-tools|reads the ACPI tables that the PC boards generate
 qemu-system-x86_64|qemu-system-x86|the outside oracle for PCs
+cc|gcc libc6-dev|builds the programs that ask the host processor and QEMU what an instruction does
+objdump|binutils|the outside oracle for decoders
 riscv64-linux-gnu-gcc|gcc-riscv64-linux-gnu|builds the guest programs of the benchmarks
 cpio|cpio|the other side of the initial ramdisk tests
 xz|xz-utils|makes the archives that the fetching tests serve
 '
 
+# gcc builds for its own processor's older sister only there.
+case $(uname -m) in
+  x86_64) table="$table/usr/lib32/crt1.o|gcc-multilib|builds the i386 guest programs of the benchmarks
+" ;;
+esac
+
 missing= packages=
 while IFS='|' read -r program package reason; do
   [ -n "$program" ] || continue
-  command -v "$program" > /dev/null 2>&1 && continue
+  case $program in
+    /*) [ -e "$program" ] && continue ;;
+    *) command -v "$program" > /dev/null 2>&1 && continue ;;
+  esac
   missing="$missing  $program (Debian package $package): $reason
 "
   packages="$packages $package"
