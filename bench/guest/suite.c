@@ -267,6 +267,7 @@ int main(int argc, char **argv) {
   int failed = 0;
   if (argc > 1 && strcmp(argv[1], "--child") == 0) return 0;
   self = argv[0];
+  printf("\n"); /* firmware may have left its last line open */
   for (int i = 1; i < argc; i++) {
     char *equals = strchr(argv[i], '=');
     if (!equals) continue; /* as init: the kernel hands on words that are not for us */
