@@ -1,9 +1,11 @@
 /** The examples of the README, run as a newcomer runs them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { firmwareCatalogue } from '../../src/image/catalogue.ts';
 import { guestFiles } from '../boot/guest-console.ts';
 
 const root = resolve(import.meta.dirname, '..', '..');
@@ -21,8 +23,8 @@ const EXPECTED: Readonly<Record<string, RegExp>> = {
   'pc.ts': /^the serial port says: Hello from a PC!\npc with SeaBIOS; rip = 0x[0-9a-f]+\n$/,
 };
 
-function run(name: string): void {
-  const { stdout, stderr, status } = spawnSync(process.execPath, [join(root, 'examples', name)], {
+function run(name: string, ...args: string[]): void {
+  const { stdout, stderr, status } = spawnSync(process.execPath, [join(root, 'examples', name), ...args], {
     encoding: 'utf8',
     timeout: 300_000,
   });
@@ -37,8 +39,27 @@ test('every example is tried', () => {
 
 for (const name of ['hello.ts', 'inspect.ts']) test(name, () => run(name));
 
-const { skip } = await guestFiles('riscv64');
-test('linux.ts', { skip }, () => run('linux.ts'));
+const { skip } = await guestFiles('x86_64');
+test('linux.ts', { skip }, () => {
+  // As `npm start` does: the ramdisk is built.
+  const start = [join(root, 'bin', 'trapframe'), 'start', '--print-command'];
+  assert.equal(spawnSync(process.execPath, start).status, 0);
+  run('linux.ts');
+});
+
+const { skip: noFirmware } = await guestFiles('pc-firmware', firmwareCatalogue);
+test('pc.ts', { skip: noFirmware }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'trapframe-example-'));
+  try {
+    const file = join(folder, 'screen.png');
+    run('pc.ts', file);
+    const png = readFileSync(file);
+    assert.equal(png.toString('latin1', 1, 4), 'PNG');
+    assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [720, 400]); // 80 columns of 9, 25 lines of 16
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
 test("the README's code is in the examples", () => {
   const examples = Object.keys(EXPECTED).map((name) => readFileSync(join(root, 'examples', name), 'utf8'));
