@@ -1,6 +1,6 @@
 /** This machine's own processor as the oracle: runner.c, built when a test asks for it. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Case, decodeResults, encodeRecords, type Outcome } from './record.ts';
@@ -18,20 +18,30 @@ export interface Runner {
   close(): void;
 }
 
+/**
+ * 32-bit programs without a 32-bit C library: its headers are the 64-bit one's, but for a list of functions that is
+ * missing. The packages that have all of it (gcc-multilib) cannot be installed beside cross compilers.
+ */
+function forBits32(folder: string): string[] {
+  mkdirSync(join(folder, 'gnu'));
+  writeFileSync(join(folder, 'gnu', 'stubs-32.h'), '');
+  return ['-m32', `-I${folder}`, '-idirafter', '/usr/include/x86_64-linux-gnu'];
+}
+
 /** The runner for code of `bits`, or what is missing for one. `under`: a program that executes it, with its options. */
 export function nativeRunner(bits: 32 | 64, under: readonly string[] = []): Runner | string {
   if (under.length === 0 && process.arch !== 'x64') return `the host is no x86-64 but ${process.arch}`;
   const folder = mkdtempSync(join(tmpdir(), 'trapframe-x86-'));
   const program = join(folder, 'runner');
   const close = () => rmSync(folder, { recursive: true, force: true });
-  const mode = bits === 32 ? ['-m32'] : [];
+  const mode = bits === 32 ? forBits32(folder) : [];
   const built = spawnSync('cc', [...mode, ...FLAGS, '-nostdlib', '-static', '-o', program, SOURCE], {
     encoding: 'utf8',
   });
   if (built.error || built.status !== 0) {
     close();
     if (built.error) return 'there is no cc (Debian package gcc)';
-    return bits === 32 ? 'cc cannot build 32-bit programs (Debian package gcc-multilib)' : `cc: ${built.stderr}`;
+    return `cc cannot build programs of ${bits} bits: ${built.stderr}`;
   }
   return {
     run(cases, pattern) {
