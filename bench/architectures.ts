@@ -16,6 +16,8 @@ export interface Architecture {
 }
 
 const onX86 = process.arch === 'x64';
+/** The kernel's headers, which gcc-multilib would link to where gcc looks; but that is in the way of cross compilers. */
+const KERNEL_HEADERS = ['-idirafter', '/usr/include/x86_64-linux-gnu'];
 
 export const ARCHITECTURES: readonly Architecture[] = [
   {
@@ -30,8 +32,8 @@ export const ARCHITECTURES: readonly Architecture[] = [
   {
     name: 'i386',
     compiler: process.env['BENCH_CC_I386'] ?? (onX86 ? 'gcc' : 'i686-linux-gnu-gcc'),
-    package: onX86 ? 'gcc-multilib' : 'gcc-i686-linux-gnu',
-    flags: [...(onX86 ? ['-m32'] : []), '-march=i686', '-mfpmath=387'],
+    package: onX86 ? 'gcc-12-multilib' : 'gcc-i686-linux-gnu',
+    flags: [...(onX86 ? ['-m32', ...KERNEL_HEADERS] : []), '-march=i686', '-mfpmath=387'],
     native: onX86,
     machine: ['-M', 'pc'],
     peers: ['qemu', 'v86'],

@@ -24,9 +24,13 @@ cpio|cpio|the other side of the initial ramdisk tests
 xz|xz-utils|makes the archives that the fetching tests serve
 '
 
-# gcc builds for its own processor's older sister only there.
+# gcc builds for its own processor's older sister only there. gcc-multilib itself cannot be installed beside a cross
+# compiler, and apt-get would install nothing at all; what it depends on can.
+multilib() {
+  apt-cache depends gcc-multilib 2> /dev/null | sed -n 's/^ *Depends: \(gcc-[0-9]*-multilib\)$/\1/p'
+}
 case $(uname -m) in
-  x86_64) table="$table/usr/lib32/crt1.o|gcc-multilib|builds the i386 guest programs of the benchmarks
+  x86_64) [ -e /usr/lib32/crt1.o ] || table="$table/usr/lib32/crt1.o|$(multilib)|builds the i386 guest programs of the benchmarks
 " ;;
 esac
 
