@@ -300,12 +300,15 @@ export const firmwareCatalogue: readonly CatalogueGuest[] = [
   {
     arch: 'pc-firmware',
     title: 'SeaBIOS of Debian 12',
-    files: ['bios-256k.bin', 'bios.bin', 'vgabios-stdvga.bin', 'vgabios.bin'].map((name) =>
+    files: [
+      ...['bios-256k.bin', 'bios.bin', 'vgabios-stdvga.bin'].map((name) => [name, name]),
+      ['vgabios.bin', 'vgabios-isavga.bin'], // a symbolic link in the package
+    ].map(([name, inPackage]) =>
       firmwareFile(
         name,
         `SeaBIOS 1.16.2-1 ${name}`,
         SEABIOS,
-        new RegExp(`/seabios/${name.replace('.', '\\.')}$`),
+        new RegExp(`/seabios/${inPackage.replace('.', '\\.')}$`),
         'bookworm',
       ),
     ),
