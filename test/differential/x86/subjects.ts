@@ -8,6 +8,7 @@ import { exists } from './encode.ts';
 const LEFT_OUT: readonly (readonly [mnemonics: string, reason: string])[] = [
   ['int int1 int3 into', 'the kernel or the end of a case takes them'],
   ['syscall sysenter sysret sysexit iret retf', 'they leave the program'],
+  ['vmcall vmmcall', 'the hypervisor answers'],
   ['cpuid rdtsc rdtscp rdpmc rdrand rdseed rdpid xgetbv', 'each processor answers otherwise'],
   ['sgdt sidt sldt str smsw lar lsl verr verw', "the answers are the kernel's"],
   ['wrfsbase wrgsbase lds les lss lfs lgs', 'segments stay through a process'],

@@ -14,6 +14,7 @@ import {
   i32,
   i64,
   load,
+  ne32,
   or,
   or32,
   shl,
@@ -174,6 +175,11 @@ const store =
   (m) => {
     pendingX87(m);
     const operand = memoryOperand(m, bytes, true);
+    // Memory's faults come before an exception that may keep the result from being stored.
+    m.if(ne32(and32(get('fcw'), 0x3f), 0x3f), () => {
+      m.gload(LOADS[bytes], operand.address, 'store');
+      if (bytes === 10) m.gload(op.I64_LOAD16_U, part(m, operand, 8), 'store');
+    });
     const stack = new Stack(m);
     const from = m.let(operandRegister());
     const st = stack.at(0);

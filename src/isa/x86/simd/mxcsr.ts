@@ -41,6 +41,7 @@ export const Mxcsr = {
   daz: 0x40,
   /** A flag's mask stands this many bits above it. */
   masks: 7,
+  om: 0x400,
   um: 0x800,
   rounding: 13,
   /** Tiny results are zeros. */

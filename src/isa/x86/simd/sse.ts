@@ -144,15 +144,20 @@ export class Sse extends SseConvert {
         const normal = code.let(gtS32(exponent, 112));
         const result = code.let(select(normal, add32(shl32(sub32(exponent, 113), 10), rounded), rounded));
         code.if(geS32(result, 0x7c00), () => {
-          control.raise(code, Mxcsr.oe | Mxcsr.pe);
+          // Unmasked, the result is inexact only where more than its exponent is lost.
+          code.if(or32(lost, and32(control.get(), Mxcsr.om)), () => control.raise(code, Mxcsr.pe));
+          control.raise(code, Mxcsr.oe);
           const away = or32(eqz32(rounding), eq32(rounding, sub32(Rounding.RUP, shrU32(sign, 15))));
           code.return(or32(sign, select(away, i32(0x7c00), i32(0x7bff))));
         });
         // Tiny, if it would be with as many bits as a normal number has.
         const tiny = and32(eqz32(normal), or32(ne32(exponent, 112), ltU32(up(i32(13), significand), 0x100_0000)));
         const unmasked = eqz32(and32(control.get(), Mxcsr.um));
+        const trapped = code.let(and32(tiny, unmasked));
         code.if(and32(tiny, or32(lost, unmasked)), () => control.raise(code, Mxcsr.ue));
-        code.if(lost, () => control.raise(code, Mxcsr.pe));
+        const whole = shl32(significand, sub32(clz32(significand), 8));
+        const beyond = ne32(and32(whole, 0x1fff), 0);
+        code.if(select(trapped, beyond, lost), () => control.raise(code, Mxcsr.pe));
         code.return(or32(sign, result));
       }),
     );
