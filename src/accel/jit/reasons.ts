@@ -50,4 +50,4 @@ export const Fixed = {
 export const HANDLER_BITS = 14;
 export const HANDLER_LIMIT = 1 << HANDLER_BITS;
 /** Executions of a place before it is compiled. */
-export const HOT = 1000;
+export const HOT = 400;

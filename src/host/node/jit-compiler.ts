@@ -19,8 +19,8 @@ function start(isa?: string): Started {
   const worker = new Worker(new URL(`./jit-worker.${extension}`, import.meta.url), {
     workerData: { port: port2, isa },
     transferList: [port2],
-    // It makes much garbage and keeps little.
-    resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    // It makes much garbage and keeps little: with less room a quarter of its time goes to collecting it.
+    resourceLimits: { maxYoungGenerationSizeMb: 32 },
   });
   worker.unref();
   port1.unref();
