@@ -72,7 +72,9 @@ Linux on Trapframe. This is busybox's shell; try "cat /proc/cpuinfo" or "top".
 
 `;
 
-export const profile = `PS1='\\[\\e[1m\\]\\u@\\h\\[\\e[0m\\]:\\w# '
+export const profile = `# Without -f these ask init, which is a script here.
+alias poweroff='poweroff -f' reboot='reboot -f' halt='halt -f'
+PS1='\\[\\e[1m\\]\\u@\\h\\[\\e[0m\\]:\\w# '
 resize() {
   # The terminal says where the lower right corner is.
   local old row column
