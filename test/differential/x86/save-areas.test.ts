@@ -133,7 +133,7 @@ for (const bits of [64, 32] as const) {
   for (const [name, { feature, make }] of Object.entries(KINDS)) {
     const skip = hostFeatures().has(feature) ? false : `the processor has no ${feature}`;
     test(`${bits}-bit code: ${name}`, { skip }, (t) => {
-      const seed = runSeed();
+      const seed = runSeed(1);
       t.diagnostic(`TRAPFRAME_SEED=${seed}`);
       const random = new Random(seed);
       const data = pattern(seed);
