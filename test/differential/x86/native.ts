@@ -52,7 +52,8 @@ export function nativeRunner(bits: 32 | 64, under: readonly string[] = []): Runn
         timeout: 30_000,
         maxBuffer: 1 << 30,
       });
-      if (error && (error as NodeJS.ErrnoException).code !== 'ETIMEDOUT') throw error;
+      // Of a runner that ended early its status or signal says more than the broken pipe.
+      if (error && !/^(ETIMEDOUT|EPIPE)$/.test((error as NodeJS.ErrnoException).code ?? '')) throw error;
       if (status !== null && status !== 0) throw new Error(`the native runner ended with ${status}`);
       if (signal !== null && signal !== 'SIGTERM') throw new Error(`the native runner was ended by ${signal}`);
       return decodeResults(stdout);

@@ -27,6 +27,8 @@ function usable(row: Row): boolean {
   if (row.operands.some((code) => code[0] === 'A')) return false;
   if (/^(jmp|call)$/.test(row.mnemonic) && row.traits.flow === 'system') return false;
   if (row.mnemonic === 'mov' && row.operands[0] === 'Sw') return false;
+  // With LOCK AMD's processors have control register 8 there.
+  if (/^0F 2[02] /.test(row.text)) return false;
   return !(row.mnemonic === 'pop' && /^(ES|SS|DS|FS|GS)$/.test(row.operands[0]));
 }
 

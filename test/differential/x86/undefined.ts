@@ -107,7 +107,7 @@ function isOutside(mnemonic: string, state: StateAccess): boolean {
 }
 
 const TRANSCENDENTAL = /^(f2xm1|fyl2xp?1?|fp?a?tan|fptan|fsin|fcos|fsincos)$/;
-const PARTIAL = /^(pusha|popa|enter|fbstp|fstp|fn?save|fn?stenv|v?maskmov(q|dqu)|v(p?gather|p?maskmov).*)$/;
+const PARTIAL = /^(pusha|popa|enter|fldenv|fbstp|fstp|fn?save|fn?stenv|v?maskmov(q|dqu)|v(p?gather|p?maskmov).*)$/;
 
 /** Follows a case: which flags are undefined, and whether anything that is compared depends on them. */
 export class Undefined {
@@ -127,8 +127,8 @@ export class Undefined {
   transcendental = false;
   /** C1 of the x87 status word: the SDM has it cleared, AMD's processors leave it. */
   c1 = false;
-  /** The SDM has unaligned operands in memory fault, AMD's processors take them. */
-  unaligned = false;
+  /** What the SDM has fault AMD's processors take: unaligned operands in memory, bit 17 of MXCSR. */
+  taken = false;
   watch(decoded: Decoded | undefined, state: StateAccess): void {
     // Where a repeated instruction faults later its flags may be those from before it.
     if (!decoded?.rep || decoded.row !== this.last) this.before = this.flags;
@@ -143,7 +143,7 @@ export class Undefined {
     if (/^fu?comip?$/.test(mnemonic)) this.c1 = true;
     if (TRANSCENDENTAL.test(mnemonic)) this.transcendental = true;
     if (isOutside(mnemonic, state)) this.tainted = true;
-    if (mnemonic.startsWith('sha')) this.unaligned = true;
+    if (/^(sha.*|v?ldmxcsr)$/.test(mnemonic)) this.taken = true;
     this.flags = (this.flags & ~effect.writes) | effect.undefined;
   }
 }
