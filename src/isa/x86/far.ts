@@ -27,9 +27,7 @@ import {
   or32,
   select,
   shl,
-  shl32,
   shrU32,
-  sub,
   type Value,
   wrap,
   zext32,
@@ -54,9 +52,10 @@ import {
   setAccessed,
   typeOf,
 } from './segment.ts';
-import { isLong64, Stack } from './stack.ts';
+import { longStackPointer, tssStack, usableStack } from './inner-stack.ts';
+import { ipOf, isLong64, Stack } from './stack.ts';
 import { Attr, Eflags, Seg, Vector } from './state.ts';
-import { isLongMode, linearSum, SystemCode } from './system-memory.ts';
+import { isLongMode, SystemCode } from './system-memory.ts';
 import { TaskReason, taskSwitch } from './task.ts';
 
 const isCode = (d: Descriptor): Value => and32(isSegment(d.high), ne32(and32(typeOf(d.high), Attr.code), 0));
@@ -106,6 +105,26 @@ const isCallGate = (d: Descriptor): Value =>
 const isTask = (d: Descriptor): Value =>
   and32(eqz32(isLongMode()), or32(or32(eq32(typeOf(d.high), 1), eq32(typeOf(d.high), 9)), eq32(typeOf(d.high), 5)));
 
+/** Faults unless a jump or call may go straight to a segment. */
+function checkDirect(s: SystemCode, d: Descriptor, error: Value, cpl: Value, rpl: Value): void {
+  const { f } = s;
+  const dpl = dplOf(d.high);
+  const bad = select(isConforming(d), gtU32(dpl, cpl), or32(gtU32(rpl, cpl), ne32(dpl, cpl)));
+  f.if(or32(eqz32(isCode(d)), bad), () => f.return(faultWith(Vector.gp, error)));
+}
+
+/** Where a call gate leads: faults unless that is code, of 64 bits in long mode. Privilege is the caller's to look at. */
+function throughGate(s: SystemCode, d: Descriptor) {
+  const { f } = s;
+  const gate = gateTarget(s, d);
+  const gateError = f.let(and32(gate.selector, 0xfffc));
+  f.if(eqz32(gateError), () => f.return(fault(Vector.gp, 0)));
+  const code = descriptor(s, gate.selector);
+  const wrongWidth = and32(isLongMode(), eqz32(isLongCode(code)));
+  f.if(or32(eqz32(isCode(code)), wrongWidth), () => f.return(faultWith(Vector.gp, gateError)));
+  return { gate, gateError, code };
+}
+
 /** far_jump(selector, offset, next): a fault, or 0 with the new pc in place. `next`: linear address behind the jump. */
 export const farJump = define('far_jump', ['i32', 'i64', 'i64'], 'i32', (f, selector, offset, next) => {
   const s = new SystemCode(f);
@@ -121,10 +140,7 @@ export const farJump = define('far_jump', ['i32', 'i64', 'i64'], 'i32', (f, sele
   const d = descriptor(s, selector);
   const gp = () => f.return(faultWith(Vector.gp, error));
   f.if(isSegment(d.high), () => {
-    f.if(eqz32(isCode(d)), gp);
-    const dpl = dplOf(d.high);
-    const bad = select(isConforming(d), gtU32(dpl, cpl), or32(gtU32(rpl, cpl), ne32(dpl, cpl)));
-    f.if(bad, gp);
+    checkDirect(s, d, error, cpl, rpl);
     checkTarget(s, d, error, offset);
     enter(s, selector, d, cpl, offset);
     f.return(i32(0));
@@ -133,13 +149,9 @@ export const farJump = define('far_jump', ['i32', 'i64', 'i64'], 'i32', (f, sele
   f.if(isTask(d), () => f.return(f.call(taskSwitch, selector, i32(TaskReason.jump), i32(0), next)));
   f.if(eqz32(isCallGate(d)), gp);
   f.if(eqz32(isPresent(d.high)), () => f.return(faultWith(Vector.np, error)));
-  const gate = gateTarget(s, d);
-  const gateError = f.let(and32(gate.selector, 0xfffc));
-  f.if(eqz32(gateError), () => f.return(fault(Vector.gp, 0)));
-  const code = descriptor(s, gate.selector);
+  const { gate, gateError, code } = throughGate(s, d);
   const bad = select(isConforming(code), gtU32(dplOf(code.high), cpl), ne32(dplOf(code.high), cpl));
-  f.if(or32(eqz32(isCode(code)), bad), () => f.return(faultWith(Vector.gp, gateError)));
-  f.if(and32(isLongMode(), eqz32(isLongCode(code))), () => f.return(faultWith(Vector.gp, gateError)));
+  f.if(bad, () => f.return(faultWith(Vector.gp, gateError)));
   checkTarget(s, code, gateError, gate.offset);
   enter(s, gate.selector, code, cpl, gate.offset);
   f.return(i32(0));
@@ -149,7 +161,7 @@ export const farJump = define('far_jump', ['i32', 'i64', 'i64'], 'i32', (f, sele
 export const farCall = define('far_call', ['i32', 'i64', 'i64', 'i32'], 'i32', (f, selector, offset, next, bytes) => {
   const s = new SystemCode(f);
   const oldCs = f.let(extendU(get('segSelector', Seg.cs * 4)));
-  const nextIp = f.let(select(isLong64(), next, zext32(sub(next, get('segBase', Seg.cs * 8)))));
+  const nextIp = f.let(ipOf(next));
   f.if(isRealStyle(), () => {
     f.if(gtU(offset, extendU(get('segLimit', Seg.cs * 4))), () => f.return(fault(Vector.gp, 0)));
     const stack = Stack.current(s, bytes);
@@ -166,10 +178,7 @@ export const farCall = define('far_call', ['i32', 'i64', 'i64', 'i32'], 'i32', (
   const d = descriptor(s, selector);
   const gp = () => f.return(faultWith(Vector.gp, error));
   f.if(isSegment(d.high), () => {
-    f.if(eqz32(isCode(d)), gp);
-    const dpl = dplOf(d.high);
-    const bad = select(isConforming(d), gtU32(dpl, cpl), or32(gtU32(rpl, cpl), ne32(dpl, cpl)));
-    f.if(bad, gp);
+    checkDirect(s, d, error, cpl, rpl);
     const stack = Stack.current(s, bytes);
     checkTarget(s, d, error, offset);
     stack.push(oldCs);
@@ -182,12 +191,8 @@ export const farCall = define('far_call', ['i32', 'i64', 'i64', 'i32'], 'i32', (
   f.if(isTask(d), () => f.return(f.call(taskSwitch, selector, i32(TaskReason.call), i32(0), next)));
   f.if(eqz32(isCallGate(d)), gp);
   f.if(eqz32(isPresent(d.high)), () => f.return(faultWith(Vector.np, error)));
-  const gate = gateTarget(s, d);
-  const gateError = f.let(and32(gate.selector, 0xfffc));
-  f.if(eqz32(gateError), () => f.return(fault(Vector.gp, 0)));
-  const code = descriptor(s, gate.selector);
-  f.if(or32(eqz32(isCode(code)), gtU32(dplOf(code.high), cpl)), () => f.return(faultWith(Vector.gp, gateError)));
-  f.if(and32(isLongMode(), eqz32(isLongCode(code))), () => f.return(faultWith(Vector.gp, gateError)));
+  const { gate, gateError, code } = throughGate(s, d);
+  f.if(gtU32(dplOf(code.high), cpl), () => f.return(faultWith(Vector.gp, gateError)));
   checkTarget(s, code, gateError, gate.offset);
   const dpl = f.let(dplOf(code.high));
   const gateBytes = f.let(select(isLongMode(), i32(8), select(ne32(and32(typeOf(d.high), 8), 0), i32(4), i32(2))));
@@ -229,13 +234,6 @@ export const farCall = define('far_call', ['i32', 'i64', 'i64', 'i32'], 'i32', (
 function innerStack(s: SystemCode, dpl: Value, bytes: Value): { readonly stack: Stack; install(): void } {
   const { f } = s;
   const long = f.let(isLongMode());
-  const tssError = and32(get('segSelector', Seg.tr * 4), 0xfffc);
-  const wide = f.let(ne32(and32(get('segAttr', Seg.tr * 4), 8), 0));
-  const at = f.let(select(wide, add32(shl32(dpl, 3), 4), add32(shl32(dpl, 2), 2)));
-  f.if(gtU32(add32(at, select(wide, i32(7), i32(3))), get('segLimit', Seg.tr * 4)), () =>
-    f.return(faultWith(Vector.ts, tssError)),
-  );
-  const tss = f.let(linearSum(get('segBase', Seg.tr * 8), extendU(at)));
   const sp = f.var(i64(0));
   const selector = f.var(i32(0));
   const low = f.var(i32(0));
@@ -245,34 +243,21 @@ function innerStack(s: SystemCode, dpl: Value, bytes: Value): { readonly stack: 
   f.if(
     long,
     () => {
-      sp.set(s.read(tss, 8));
+      sp.set(longStackPointer(s, i32(0), dpl, i32(0)));
       selector.set(dpl);
     },
     () => {
-      f.if(
-        wide,
-        () => {
-          sp.set(s.read(tss, 4));
-          selector.set(wrap(s.read(add(tss, 4), 2)));
-        },
-        () => {
-          sp.set(s.read(tss, 2));
-          selector.set(wrap(s.read(add(tss, 2), 2)));
-        },
-      );
+      const inTss = tssStack(s, dpl, i32(0));
+      sp.set(inTss.sp);
+      selector.set(inTss.selector);
       const error = f.let(and32(selector.value, 0xfffc));
-      const ts = () => f.return(faultWith(Vector.ts, error));
-      f.if(eqz32(error), ts);
+      f.if(eqz32(error), () => f.return(faultWith(Vector.ts, error)));
       const d = descriptor(s, selector.value);
-      const writable = eq32(and32(typeOf(d.high), Attr.code | Attr.writable), Attr.writable);
-      const levels = or32(ne32(and32(selector.value, 3), dpl), ne32(dplOf(d.high), dpl));
-      f.if(or32(levels, eqz32(and32(isSegment(d.high), writable))), ts);
-      f.if(eqz32(isPresent(d.high)), () => f.return(faultWith(Vector.ss, error)));
+      const usable = usableStack(s, d, selector.value, dpl, error);
       low.set(d.low);
-      high.set(setAccessed(s, d));
-      mask.set(select(ne32(and32(high.value, 0x40_0000), 0), i64(0xffff_ffff), i64(0xffff)));
-      const down = ne32(and32(typeOf(d.high), Attr.conforming), 0);
-      limit.set(select(down, mask.value, extendU(limitOf(low.value, high.value))));
+      high.set(usable.high);
+      mask.set(usable.mask);
+      limit.set(usable.limit);
     },
   );
   const base = select(long, i64(0), baseOf(low.value, high.value));

@@ -44,16 +44,16 @@ import {
   dplOf,
   isPresent,
   isSegment,
-  limitOf,
   loadReal,
   nullSegment,
   setAccessed,
   typeOf,
 } from './segment.ts';
-import { isLong64, Stack } from './stack.ts';
+import { longStackPointer, tssStack, usableStack } from './inner-stack.ts';
+import { ipOf, Stack } from './stack.ts';
 import { Attr, Cr0, Dr6, Dr7, Eflags, Seg, Vector } from './state.ts';
-import { isLongMode, linearSum, SystemCode } from './system-memory.ts';
-import { taskSwitch } from './task.ts';
+import { isLongMode, SystemCode } from './system-memory.ts';
+import { TaskReason, taskSwitch } from './task.ts';
 
 /** What `deliver` is told beside the vector. */
 export const Source = {
@@ -75,10 +75,6 @@ export const eflagsImage = define('eflags_image', [], 'i64', (f) => {
   f.return(or(arithmetic, extendU(get('eflags'))));
 });
 
-/** The instruction pointer as an offset in CS. */
-export const ipOf = (linear: Value): Value =>
-  select(isLong64(), linear, zext32(sub(linear, get('segBase', Seg.cs * 8))));
-
 const clearFlags = (mask: number): Value => and32(get('eflags'), ~mask);
 
 /** By the interrupt vector table. */
@@ -98,7 +94,7 @@ const deliverReal = define('deliver_real', ['i32', 'i64'], 'i32', (f, vector, pc
   f.return(i32(0));
 });
 
-/** Offset of a stack pointer for a privilege level in the task-state segment, by its type. */
+/** Through a gate of the interrupt descriptor table. */
 const deliverProtected = define('deliver_protected', ['i32', 'i32', 'i64'], 'i32', (f, vector, source, pc) => {
   const s = new SystemCode(f);
   const ext = f.let(and32(source, Source.external));
@@ -126,7 +122,9 @@ const deliverProtected = define('deliver_protected', ['i32', 'i32', 'i64'], 'i32
   f.if(eqz32(isPresent(high)), () => f.return(faultWith(Vector.np, idtError)));
   const selector = f.let(shrU32(low, 16));
   f.if(isTask, () =>
-    f.return(f.call(taskSwitch, selector, i32(2), or32(and32(source, -0x1_0000 | Source.hasError), ext), pc)),
+    f.return(
+      f.call(taskSwitch, selector, i32(TaskReason.gate), or32(and32(source, -0x1_0000 | Source.hasError), ext), pc),
+    ),
   );
   f.if(eqz32(and32(selector, 0xfffc)), () => f.return(faultWith(Vector.gp, ext)));
   const code = descriptor(s, selector, ext);
@@ -163,14 +161,9 @@ const deliverProtected = define('deliver_protected', ['i32', 'i32', 'i64'], 'i32
     long,
     () => {
       target.set(or(target.value, shl(s.read(add(gate, 8), 4), 32)));
-      const ist = f.let(and32(istOf(high), 7));
+      const ist = f.let(istOf(high));
       f.if(or32(ne32(ist, 0), inner), () => {
-        const at = select(ist, add32(shl32(ist, 3), 28), add32(shl32(dpl, 3), 4));
-        const where = f.let(at);
-        f.if(gtU32(add32(where, 7), get('segLimit', Seg.tr * 4)), () =>
-          f.return(faultWith(Vector.ts, or32(and32(get('segSelector', Seg.tr * 4), 0xfffc), ext))),
-        );
-        sp.set(s.read(add(get('segBase', Seg.tr * 8), extendU(where)), 8));
+        sp.set(longStackPointer(s, ist, dpl, ext));
       });
       sp.set(and(sp.value, -16));
     },
@@ -178,41 +171,18 @@ const deliverProtected = define('deliver_protected', ['i32', 'i32', 'i64'], 'i32
       f.if(
         inner,
         () => {
-          const tssBig = f.let(ne32(and32(get('segAttr', Seg.tr * 4), 8), 0));
-          const at = f.let(select(tssBig, add32(shl32(dpl, 3), 4), add32(shl32(dpl, 2), 2)));
-          const last = add32(at, select(tssBig, i32(7), i32(3)));
-          f.if(gtU32(last, get('segLimit', Seg.tr * 4)), () =>
-            f.return(faultWith(Vector.ts, or32(and32(get('segSelector', Seg.tr * 4), 0xfffc), ext))),
-          );
-          const tss = f.let(linearSum(get('segBase', Seg.tr * 8), extendU(at)));
-          f.if(
-            tssBig,
-            () => {
-              sp.set(s.read(tss, 4));
-              newSs.set(wrap(s.read(add(tss, 4), 2)));
-            },
-            () => {
-              sp.set(s.read(tss, 2));
-              newSs.set(wrap(s.read(add(tss, 2), 2)));
-            },
-          );
+          const inTss = tssStack(s, dpl, ext);
+          sp.set(inTss.sp);
+          newSs.set(inTss.selector);
           const error = f.let(or32(and32(newSs.value, 0xfffc), ext));
-          const ts = () => f.return(faultWith(Vector.ts, error));
           f.if(eqz32(and32(newSs.value, 0xfffc)), () => f.return(faultWith(Vector.ts, ext)));
           const stackSegment = stackDescriptor(s, newSs.value, ext);
-          f.if(ne32(and32(newSs.value, 3), dpl), ts);
-          f.if(ne32(dplOf(stackSegment.high), dpl), ts);
-          const stackType = typeOf(stackSegment.high);
-          const writable = eq32(and32(stackType, Attr.code | Attr.writable), Attr.writable);
-          f.if(eqz32(and32(isSegment(stackSegment.high), writable)), ts);
-          f.if(eqz32(isPresent(stackSegment.high)), () => f.return(faultWith(Vector.ss, error)));
+          const usable = usableStack(s, stackSegment, newSs.value, dpl, error);
           ssLow.set(stackSegment.low);
-          ssHigh.set(setAccessed(s, stackSegment));
+          ssHigh.set(usable.high);
           base.set(baseOf(stackSegment.low, ssHigh.value));
-          const big = ne32(and32(ssHigh.value, 0x40_0000), 0);
-          mask.set(select(big, i64(0xffff_ffff), i64(0xffff)));
-          const down = ne32(and32(stackType, Attr.conforming), 0);
-          limit.set(select(down, mask.value, extendU(limitOf(stackSegment.low, ssHigh.value))));
+          mask.set(usable.mask);
+          limit.set(usable.limit);
         },
         () => {
           base.set(get('segBase', Seg.ss * 8));

@@ -16,9 +16,10 @@ import {
   sub,
   type Value,
   xor,
+  zext32,
 } from '../../ir/value.ts';
 import * as op from '../../ir/op.ts';
-import { guestFault, guestFaultAddress, guestRead, guestWrite } from '../isa.ts';
+import { guestRead, guestWrite } from '../isa.ts';
 import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import { Access } from './mmu.ts';
@@ -82,10 +83,7 @@ export class Stack {
     const next = f.let(sub(this.sp.value, extendU(this.bytes)));
     const access = select(this.user, i32(Access.store), i32(Access.systemStore));
     const done = f.call(guestWrite, this.address(next), this.bytes, access, value);
-    f.if(eqz32(done), () => {
-      put(f, 'faultAddress', f.call(guestFaultAddress));
-      f.return(f.call(guestFault));
-    });
+    f.if(eqz32(done), () => s.failed());
     this.sp.set(next);
   }
 
@@ -95,10 +93,7 @@ export class Stack {
     const { f } = s;
     const access = select(this.user, i32(Access.load), i32(Access.systemLoad));
     const host = f.let(f.call(guestRead, this.address(this.sp.value), this.bytes, access));
-    f.if(eqz32(host), () => {
-      put(f, 'faultAddress', f.call(guestFaultAddress));
-      f.return(f.call(guestFault));
-    });
+    f.if(eqz32(host), () => s.failed());
     const value = f.var(load(op.I64_LOAD16_U, host));
     f.if(eq32(this.bytes, 4), () => value.set(load(op.I64_LOAD32_U, host)));
     f.if(eq32(this.bytes, 8), () => value.set(load(op.I64_LOAD, host)));
@@ -116,5 +111,8 @@ export class Stack {
 
 /** i32: 64-bit code. */
 export const isLong64 = (): Value => and32(isLongMode(), and32(shiftedLong(get('segAttr', Seg.cs * 4)), 1));
+/** A linear address as an offset in CS. */
+export const ipOf = (linear: Value): Value =>
+  select(isLong64(), linear, zext32(sub(linear, get('segBase', Seg.cs * 8))));
 const shiftedLong = (attr: Value): Value => eq32(and32(attr, Attr.long), Attr.long);
 const sub1 = (x: Value): Value => select(eq32(x, 8), i32(7), select(eq32(x, 4), i32(3), i32(1)));

@@ -28,7 +28,8 @@ export class SystemCode {
     f.if(ne32(found, 0), () => f.return(found));
   }
 
-  private failed(): void {
+  /** Returns with the fault of the last access. */
+  failed(): void {
     const { f } = this;
     put(f, 'faultAddress', f.call(guestFaultAddress));
     f.return(f.call(guestFault));
