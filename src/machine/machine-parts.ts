@@ -1,10 +1,12 @@
 /** What a machine is made of, whatever its processor; nothing runs yet. */
-import type { Board, SpaceAccelerator, StateVcpu } from '../accel/accelerator.ts';
+import type { AcceleratorOptions, Board, SpaceAccelerator, StateVcpu } from '../accel/accelerator.ts';
 import type { DeviceLog, Dma } from '../hw/device.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { MachineInput, VcpuView } from './api.ts';
 import type { MachineBoard } from './board.ts';
-import type { MachineClock } from './machine-clock.ts';
+import type { MachineConfig } from './config.ts';
+import { type MachineClock, RealClock, VirtualClock } from './machine-clock.ts';
+import type { MachineHost } from './machine-host.ts';
 import type { RunLoop } from './run-loop.ts';
 
 export interface MachineParts {
@@ -21,6 +23,22 @@ export interface MachineParts {
   resetCpus(): void;
   readonly display?: DisplaySource;
   readonly input?: MachineInput;
+}
+
+/** Of the accelerator's options those that the host gives. */
+export function compilerOf(host: MachineHost): Pick<AcceleratorOptions, 'compiler' | 'hot'> {
+  return {
+    compiler: host.compiler && (() => host.compiler?.()),
+    hot: host.hot && ((make) => (host.hot ? host.hot(make) : make())),
+  };
+}
+
+/** The machine's time: the host's, or with `-icount` that of the instructions executed. */
+export function clockOf(config: MachineConfig, host: MachineHost, vcpus: readonly StateVcpu[]): MachineClock {
+  if (!config.icount) return new RealClock(host, config.rtc);
+  return new VirtualClock(host, config.rtc, config.icount, () =>
+    vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0),
+  );
 }
 
 /** Guest memory as devices reach it. */

@@ -9,10 +9,9 @@ import { Eflags, Line } from '../isa/x86/state.ts';
 import type { MachineConfig } from './config.ts';
 import { InputRouter } from './input-router.ts';
 import { KvmClock } from './kvm-clock.ts';
-import { type MachineClock, RealClock, VirtualClock } from './machine-clock.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
-import { dmaOf, type MachineParts } from './machine-parts.ts';
+import { clockOf, compilerOf, dmaOf, type MachineParts } from './machine-parts.ts';
 import { buildMicrovm, microvmMemory } from './microvm.ts';
 import { buildPc, pcMemory, type PcBoard } from './pc.ts';
 import { pcAreas } from './pc-firmware.ts';
@@ -53,14 +52,11 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     areas: pcAreas(config, kind),
     mapped: FOUR_GIB + memory.above,
     board: hooks,
-    compiler: host.compiler && (() => host.compiler?.()),
-    hot: host.hot && ((make) => (host.hot ? host.hot(make) : make())),
+    ...compilerOf(host),
   });
   const { vcpus } = accel;
   const states = vcpus.map(({ state }) => state);
-  const clock: MachineClock = config.icount
-    ? new VirtualClock(host, config.rtc, config.icount, () => vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0))
-    : new RealClock(host, config.rtc);
+  const clock = clockOf(config, host, vcpus);
   const loop = new RunLoop({
     host,
     clock,

@@ -5,10 +5,9 @@ import { loadIsa } from '../accel/isas.ts';
 import type { IrqLine } from '../hw/device.ts';
 import { raiseInterrupt } from '../isa/riscv/cpu.ts';
 import type { MachineConfig } from './config.ts';
-import { type MachineClock, RealClock, VirtualClock } from './machine-clock.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
-import { dmaOf, type MachineParts } from './machine-parts.ts';
+import { clockOf, compilerOf, dmaOf, type MachineParts } from './machine-parts.ts';
 import { virtCpu } from './riscv-cpu.ts';
 import { buildVirt, MIP, TIMEBASE_HZ, VIRT_MAP, type VirtBoard } from './riscv-virt.ts';
 import { RunLoop } from './run-loop.ts';
@@ -45,14 +44,11 @@ export async function assembleVirt(config: MachineConfig, host: MachineHost): Pr
     ramBase: VIRT_MAP.dram.base,
     ramSize: config.memory,
     board: hooks,
-    compiler: host.compiler && (() => host.compiler?.()),
-    hot: host.hot && ((make) => (host.hot ? host.hot(make) : make())),
+    ...compilerOf(host),
   });
   const { vcpus } = accel;
   const harts = vcpus.map(({ state }) => state);
-  const clock: MachineClock = config.icount
-    ? new VirtualClock(host, config.rtc, config.icount, () => vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0))
-    : new RealClock(host, config.rtc);
+  const clock = clockOf(config, host, vcpus);
   const loop = new RunLoop({
     host,
     clock,
