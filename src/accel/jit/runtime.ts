@@ -53,6 +53,8 @@ export const Flag = {
   interpreter: 0x100,
   /** A load that a store will follow. */
   atomic: 0x200,
+  /** With `atomic`: the store will go to the same place without another look, which must be RAM. */
+  both: 0x400,
 } as const;
 
 /** What `fetchPage` answers besides a decoded page. */
@@ -227,7 +229,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     f.if(ne(and(va, extendU(sub32(align, 1))), 0), () => f.return(i32(0)));
     f.if(ne(and(last, -4096), and(va, -4096)), () => f.return(i32(0)));
     f.if(ltS32(packed, 0), () => {
-      const host = f.let(f.call(slowStore, va, or32(align, Flag.atomic)));
+      const host = f.let(f.call(slowStore, va, or32(align, Flag.atomic | Flag.both)));
       // Where there is code each store must be looked at.
       f.if(host, () => f.if(hasCode(host), () => f.return(i32(0))));
       f.return(host);
@@ -275,6 +277,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     });
     if (unaligned) {
       f.if(atomic, () => {
+        f.if(and32(flags, Flag.both), () => f.return(i32(0)));
         f.if(isMemory(pa), () => f.return(hostOf(pa)));
         f.if(eqz32(fromInterpreter), () => f.return(i32(0)));
         f.if(f.call(mmioRead, asF64(pa), size, scratch()), () => f.return(scratch()));
