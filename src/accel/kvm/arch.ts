@@ -1,0 +1,45 @@
+/**
+ * What the accelerator asks of an architecture: registers to and from KVM.
+ * Everything else of src/accel/kvm is the same for all of them; `x86/` is one.
+ */
+import type { Isa } from '../../isa/isa.ts';
+import type { Board } from '../accelerator.ts';
+import type { CpuState } from '../cpu-state.ts';
+import type { KvmPort, KvmVcpuPort, KvmVmPort } from './port.ts';
+
+/** What a machine says about its processors, for CPUID and its like. The architecture knows what is in it. */
+export interface KvmArchOptions {
+  readonly isa: Isa;
+  readonly cpus: number;
+  readonly kvm: KvmPort;
+  /** kernel-irqchip: whether local interrupt controllers are the kernel's. */
+  readonly irqchip: boolean;
+  /** A register of the processor's identification as the machine has it (x86: CPUID), where KVM may know more. */
+  identify?(cpu: number, leaf: number, subleaf: number): readonly [number, number, number, number];
+}
+
+export interface KvmArch {
+  /** Once for a VM, before its vCPUs are made. */
+  setUpVm(vm: KvmVmPort, options: KvmArchOptions): void;
+  /** Once for a vCPU, before it is loaded: CPUID and what else is fixed. */
+  setUpVcpu(vcpu: KvmVcpuPort, state: CpuState): void;
+  /** From the state to KVM: everything that a guest can see. */
+  load(vcpu: KvmVcpuPort, state: CpuState): void;
+  /** From KVM to the state. What the Isa derives is recomputed afterwards by `Isa.refresh`. */
+  store(vcpu: KvmVcpuPort, state: CpuState): void;
+  /** Gives a vCPU back its resources. */
+  release?(vcpu: KvmVcpuPort): void;
+}
+
+/** What an architecture does with exits and interrupts, where it is not the same for all. */
+export interface KvmEvents {
+  /**
+   * Before an entry: gives KVM what the processor's inputs ask for (x86: KVM_INTERRUPT, KVM_NMI), or asks to be told
+   * when it can be given. `acknowledge` is the board's.
+   */
+  inject(vcpu: KvmVcpuPort, state: CpuState, board: Board): void;
+  /** After an exit: what kvm_run says about the processor besides (x86: CR8). */
+  leave(vcpu: KvmVcpuPort, state: CpuState, board: Board): void;
+  /** An exit that other architectures do not have; false where this one does not know it either. */
+  serve(vcpu: KvmVcpuPort, state: CpuState, board: Board, reason: number): boolean;
+}

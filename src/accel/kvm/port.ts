@@ -1,0 +1,72 @@
+/**
+ * How the accelerator reaches /dev/kvm. `src/host/node/kvm` stands behind it;
+ * nothing here knows of Node or of foreign functions.
+ *
+ * Spec: Linux documentation, "The Definitive KVM (Kernel-based Virtual
+ * Machine) API Documentation". Requests, capabilities and structures: abi.ts.
+ */
+import { HostError } from '../../bits/errors.ts';
+
+/** What KVM answered, or why it is not there. `errno` is the kernel's name of the error, where there is one. */
+export class KvmError extends HostError {
+  readonly errno: string | undefined;
+
+  constructor(code: KvmErrorCode, what: string, mend: string, errno?: string, cause?: unknown) {
+    super(code, what, mend, cause);
+    this.errno = errno;
+  }
+}
+
+export type KvmErrorCode =
+  /** There is no /dev/kvm. */
+  | 'kvm-missing'
+  /** It may not be opened. */
+  | 'kvm-permission'
+  /** It is not version 12 of the interface, or lacks what we need. */
+  | 'kvm-version'
+  /** There is no way to call the kernel from here (another system, no foreign functions). */
+  | 'kvm-host'
+  /** A request failed. */
+  | 'kvm-ioctl'
+  /** KVM_RUN failed, or left for a reason that nobody can go on from. */
+  | 'kvm-run';
+
+/**
+ * An argument of a request: a structure, little-endian, which KVM may write to; or a number (of a pointer's size,
+ * where the request takes one by value).
+ */
+export type KvmArgument = Uint8Array | number;
+
+interface Requests {
+  /** Gives the request's result, which is not negative. Throws KvmError. */
+  ioctl(request: number, argument?: KvmArgument): number;
+  /** KVM_CHECK_EXTENSION: 0 where it is not there. */
+  checkExtension(capability: number): number;
+}
+
+/** /dev/kvm. */
+export interface KvmPort extends Requests {
+  createVm(): KvmVmPort;
+  close(): void;
+}
+
+export interface KvmVmPort extends Requests {
+  /**
+   * A range of guest-physical addresses on bytes of a shared WebAssembly memory; all whole pages. Undefined deletes the
+   * slot.
+   */
+  setMemory(slot: number, flags: number, address: number, bytes: Uint8Array | undefined): void;
+  createVcpu(index: number): KvmVcpuPort;
+  close(): void;
+}
+
+export interface KvmVcpuPort {
+  /** The kvm_run area, as it is. */
+  readonly run: DataView;
+  ioctl(request: number, argument?: KvmArgument): number;
+  /** KVM_RUN: 0, or the number of the error (4, EINTR, after a kick). */
+  enter(): number;
+  /** From any thread: a running or the next `enter` comes back with EINTR. The next only, then that is over. */
+  kick(): void;
+  close(): void;
+}
