@@ -68,5 +68,10 @@ export interface KvmVcpuPort {
   enter(): number;
   /** From any thread: a running or the next `enter` comes back with EINTR. The next only, then that is over. */
   kick(): void;
+  /**
+   * From `ms` on a running `enter` comes back with EINTR, and again and again until another call; Infinity: no more.
+   * One alarm for all vCPUs of a thread, which calls this itself.
+   */
+  alarm(ms: number): void;
   close(): void;
 }

@@ -1,0 +1,189 @@
+/**
+ * /dev/kvm, its VMs and vCPUs: the port that src/accel/kvm runs on.
+ *
+ * Spec: Linux documentation, "The Definitive KVM API Documentation".
+ */
+import { closeSync, openSync } from 'node:fs';
+import { Cap, Errno, Kvm, KVM_API_VERSION, MemoryRegion, Run } from '../../../accel/kvm/abi.ts';
+import { type KvmArgument, KvmError, type KvmPort, type KvmVcpuPort, type KvmVmPort } from '../../../accel/kvm/port.ts';
+import { errnoName, type SystemCalls, systemCalls } from './system-calls.ts';
+
+export const KVM_DEVICE = '/dev/kvm';
+const JIT = 'use -accel jit';
+
+/** Requests of one file descriptor. */
+class Descriptor {
+  protected readonly calls: SystemCalls;
+  protected fd: number;
+
+  constructor(calls: SystemCalls, fd: number) {
+    this.calls = calls;
+    this.fd = fd;
+  }
+
+  ioctl(request: number, argument: KvmArgument = 0): number {
+    const { calls } = this;
+    const result =
+      typeof argument === 'number'
+        ? calls.ioctlNumber(this.fd, request, argument)
+        : calls.ioctlBuffer(this.fd, request, argument);
+    if (result < 0) throw failed(request, calls.errno);
+    return result;
+  }
+
+  checkExtension(capability: number): number {
+    return this.ioctl(Kvm.checkExtension, capability);
+  }
+
+  close(): void {
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = -1;
+  }
+}
+
+function failed(request: number, errno: number): KvmError {
+  const known = Object.entries(Kvm).find(([, number]) => number === request)?.[0];
+  const name = errnoName(errno);
+  const what = known ? `KVM request ${known}` : `KVM request 0x${request.toString(16)}`;
+  return new KvmError('kvm-ioctl', `${what} failed: ${name}`, JIT, name);
+}
+
+/** Opens /dev/kvm. Throws KvmError that says what is missing and what mends it. */
+export function openKvm(path = KVM_DEVICE): KvmPort {
+  const calls = systemCalls();
+  let fd: number;
+  try {
+    fd = openSync(path, 'r+');
+  } catch (error) {
+    throw openFailed(path, error as NodeJS.ErrnoException);
+  }
+  const version = calls.ioctlNumber(fd, Kvm.getApiVersion, 0);
+  const device = new Device(calls, fd);
+  const wrong = (what: string, mend: string) => {
+    device.close();
+    return new KvmError('kvm-version', what, mend);
+  };
+  if (version < 0) throw wrong(`${path} does not answer as KVM does: ${errnoName(calls.errno)}`, JIT);
+  if (version !== KVM_API_VERSION)
+    throw wrong(
+      `${path} has version ${version} of KVM's interface, not ${KVM_API_VERSION}`,
+      `use a current kernel, or ${JIT}`,
+    );
+  for (const [name, capability] of Object.entries({ userMemory: Cap.userMemory, immediateExit: Cap.immediateExit }))
+    if (device.checkExtension(capability) === 0)
+      throw wrong(`KVM here lacks ${name}`, `use Linux 4.11 or newer, or ${JIT}`);
+  return device;
+}
+
+function openFailed(path: string, error: NodeJS.ErrnoException): KvmError {
+  const { code } = error;
+  if (code === 'ENOENT' || code === 'ENXIO' || code === 'ENODEV')
+    return new KvmError(
+      'kvm-missing',
+      `there is no KVM here: ${path}: ${code}`,
+      `load the kernel's kvm_intel or kvm_amd, and switch virtualization on in the firmware (in a virtual machine: nested virtualization); or ${JIT}`,
+      code,
+      error,
+    );
+  if (code === 'EACCES' || code === 'EPERM')
+    return new KvmError(
+      'kvm-permission',
+      `${path} may not be opened: ${code}`,
+      `add yourself to its group, with "sudo usermod -aG kvm $USER", and log in again; or ${JIT}`,
+      code,
+      error,
+    );
+  return new KvmError('kvm-missing', `${path}: ${error.message}`, JIT, code, error);
+}
+
+class Device extends Descriptor implements KvmPort {
+  createVm(): KvmVmPort {
+    let fd: number;
+    do fd = this.calls.ioctlNumber(this.fd, Kvm.createVm, 0);
+    while (fd < 0 && this.calls.errno === Errno.eintr);
+    if (fd < 0) throw failed(Kvm.createVm, this.calls.errno);
+    return new Vm(this.calls, fd, this.ioctl(Kvm.getVcpuMmapSize));
+  }
+}
+
+class Vm extends Descriptor implements KvmVmPort {
+  private readonly runSize: number;
+  private readonly region = new DataView(new ArrayBuffer(MemoryRegion.size));
+  /** The memory stays where it is for as long as a slot needs it. */
+  private readonly held = new Map<number, Uint8Array>();
+
+  constructor(calls: SystemCalls, fd: number, runSize: number) {
+    super(calls, fd);
+    this.runSize = runSize;
+  }
+
+  setMemory(slot: number, flags: number, address: number, bytes: Uint8Array | undefined): void {
+    const { region } = this;
+    region.setUint32(MemoryRegion.slot, slot, true);
+    region.setUint32(MemoryRegion.flags, flags, true);
+    region.setBigUint64(MemoryRegion.guestPhysAddr, BigInt(address), true);
+    region.setBigUint64(MemoryRegion.memorySize, BigInt(bytes?.length ?? 0), true);
+    region.setBigUint64(MemoryRegion.userspaceAddr, bytes ? this.calls.ffi.addressOf(bytes) : 0n, true);
+    this.ioctl(Kvm.setUserMemoryRegion, new Uint8Array(region.buffer));
+    if (bytes) this.held.set(slot, bytes);
+    else this.held.delete(slot);
+  }
+
+  createVcpu(index: number): KvmVcpuPort {
+    const fd = this.ioctl(Kvm.createVcpu, index);
+    return new VcpuPort(this.calls, fd, this.runSize);
+  }
+}
+
+class VcpuPort extends Descriptor implements KvmVcpuPort {
+  readonly run: DataView;
+  private readonly address: bigint;
+  private readonly size: number;
+  private readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The thread that runs it: known after the first entry. */
+  private thread = 0;
+  private inside = false;
+
+  constructor(calls: SystemCalls, fd: number, size: number) {
+    super(calls, fd);
+    try {
+      const { address, buffer } = calls.map(fd, size);
+      this.address = address;
+      this.run = new DataView(buffer);
+      this.bytes = new Uint8Array(buffer);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    this.size = size;
+    calls.prepareSignal();
+  }
+
+  enter(): number {
+    const { calls } = this;
+    if (this.thread === 0) this.thread = calls.thread();
+    this.inside = true;
+    const result = calls.ioctlWord(this.fd, Kvm.run, 0);
+    const errno = result < 0 ? calls.errno : 0;
+    this.inside = false;
+    if (errno === Errno.eintr) this.bytes[Run.immediateExit] = 0;
+    return errno;
+  }
+
+  kick(): void {
+    this.bytes[Run.immediateExit] = 1;
+    if (this.inside) this.calls.signal(this.thread);
+  }
+
+  alarm(ms: number): void {
+    this.calls.alarm(ms);
+  }
+
+  override close(): void {
+    if (this.fd < 0) return;
+    super.close();
+    // Whoever still looks at the area gets an exception, not another mapping's bytes.
+    this.bytes.buffer.transfer();
+    this.calls.unmap(this.address, this.size);
+  }
+}
