@@ -3,7 +3,7 @@
  * passes. Nothing may throw or hang, reads stay within their width, and the
  * state always fits its layout (it saves and loads).
  *
- * FUZZ_SEED repeats a run; FUZZ_ROUNDS makes it longer.
+ * TRAPFRAME_SEED repeats a run; FUZZ_ROUNDS makes it longer.
  */
 import { fromBinary, load, type SavedState, save, toBinary } from '../state/codec.ts';
 import type { AccessSize, Device, Mmio } from './device.ts';
@@ -90,9 +90,4 @@ export function hammer(plan: FuzzPlan): void {
     }
     if (random.below(5000) === 0) device.reset();
   }
-}
-
-/** The seed of a run: FUZZ_SEED, or a new one. */
-export function fuzzSeed(environment: Readonly<Record<string, string | undefined>>): number {
-  return Number(environment.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
 }

@@ -175,7 +175,7 @@ for (const kind of ['riscv', 'host'] as const) {
   test(`rows against the ${kind} FPU`, { skip }, async (t) => {
     assert.ok(typeof oracle !== 'string');
     assert.ok(mine.length > 3);
-    t.diagnostic(`FLOAT_SEED=${SEED}`);
+    t.diagnostic(`TRAPFRAME_SEED=${SEED}`);
     for (const s of mine) {
       await t.test(s.row.mnemonic, () => {
         const modes = s.operation.rounds ? [0, 1, 2, 3, 4, DYNAMIC] : [0];

@@ -1,11 +1,12 @@
 /** The soft floating-point functions against real FPUs, and compiled against evaluated. */
 import assert from 'node:assert';
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { evaluatorRunner, nativeOracle, OPERATIONS, webAssemblyRunner } from './float-bench.ts';
 import { differences, makeCases } from './float-cases.ts';
 
-/** Seeds are printed; FLOAT_SEED repeats a run. */
-export const SEED = BigInt(process.env['FLOAT_SEED'] ?? Date.now());
+/** Seeds are printed; TRAPFRAME_SEED repeats a run. */
+export const SEED = BigInt(testSeed(process.env));
 
 /** Holds `count` cases of every operation against the FPUs. */
 export function checkAgainstFpus(count: number): void {
@@ -15,7 +16,7 @@ export function checkAgainstFpus(count: number): void {
     const skip = typeof oracle === 'string' ? oracle : false;
     test(`soft float against the ${kind} FPU, ${count} cases each`, { skip }, async (t) => {
       assert.ok(typeof oracle !== 'string');
-      t.diagnostic(`FLOAT_SEED=${SEED}`);
+      t.diagnostic(`TRAPFRAME_SEED=${SEED}`);
       for (const operation of OPERATIONS.filter(({ oracles }) => oracles.includes(kind))) {
         await t.test(operation.name, () => {
           // The host knows no rounding to nearest with ties away.
@@ -37,7 +38,7 @@ export function checkAgainstEvaluator(count: number): void {
   const runWasm = webAssemblyRunner(count);
   const runEvaluator = evaluatorRunner();
   test('compiled and evaluated soft float agree', async (t) => {
-    t.diagnostic(`FLOAT_SEED=${SEED}`);
+    t.diagnostic(`TRAPFRAME_SEED=${SEED}`);
     for (const operation of OPERATIONS) {
       await t.test(operation.name, () => {
         const compiled = makeCases(operation, count, 5, SEED);

@@ -1,6 +1,7 @@
 /** The evaluator's vector operations against the engine's: each as WebAssembly, on odd and random operands. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { define, type IrFunction } from '../../src/ir/code.ts';
 import { Evaluator, type World } from '../../src/ir/evaluate.ts';
 import * as op from '../../src/ir/op.ts';
@@ -10,7 +11,7 @@ import * as vop from '../../src/ir/vector-op.ts';
 import { compile } from './float-bench.ts';
 import { random64 } from './float-cases.ts';
 
-const SEED = BigInt(process.env['VECTOR_SEED'] ?? Date.now());
+const SEED = BigInt(testSeed(process.env));
 /** Three operands and the result. */
 const CASE = 64;
 const COUNT = 200;
@@ -134,7 +135,7 @@ function sameLane(width: number, ours: bigint, theirs: bigint, operands: readonl
 const read128 = (view: DataView, at: number) => view.getBigUint64(at, true) | (view.getBigUint64(at + 8, true) << 64n);
 
 test('every operation is evaluated as the engine has it', async (t) => {
-  t.diagnostic(`VECTOR_SEED=${SEED}`);
+  t.diagnostic(`TRAPFRAME_SEED=${SEED}`);
   const all = subjects();
   assert.ok(all.length > 240);
   const drivers = all.map((subject, n) => driver(n, subject));

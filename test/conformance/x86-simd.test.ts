@@ -1,6 +1,7 @@
 /** Integer and data-moving vector operations of x86 against this machine's processor. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import type { Code } from '../../src/ir/code.ts';
 import { wrap, type I32, i32, or32, shl32, type Value } from '../../src/ir/value.ts';
 import * as aes from '../../src/isa/x86/simd/aes.ts';
@@ -16,7 +17,7 @@ import * as strings from '../../src/isa/x86/simd/strings.ts';
 import { random64 } from './float-cases.ts';
 import { CASE, differences, nativeRunner, type Operands, type Subject, webAssemblyRunner } from './x86-simd-bench.ts';
 
-const SEED = BigInt(process.env['SIMD_SEED'] ?? Date.now());
+const SEED = BigInt(testSeed(process.env));
 const COUNT = 300;
 const subjects: Subject[] = [];
 
@@ -283,7 +284,7 @@ function makeCases(): Uint8Array {
 const native = nativeRunner(subjects);
 test('x86 vectors against the processor', { skip: typeof native === 'string' ? native : false }, async (t) => {
   assert.ok(typeof native !== 'string');
-  t.diagnostic(`SIMD_SEED=${SEED}`);
+  t.diagnostic(`TRAPFRAME_SEED=${SEED}`);
   const cases = makeCases();
   const ours = webAssemblyRunner(subjects, COUNT)(cases);
   const theirs = native(cases);

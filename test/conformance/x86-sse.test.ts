@@ -1,6 +1,7 @@
 /** SSE floating point, results and flags, against this machine's processor. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import * as op from '../../src/ir/op.ts';
 import { type Callable, type Code, define } from '../../src/ir/code.ts';
 import { type Datum, Evaluator, type World } from '../../src/ir/evaluate.ts';
@@ -12,7 +13,7 @@ import { Sse } from '../../src/isa/x86/simd/sse.ts';
 import { random64 } from './float-cases.ts';
 import { CASE, differences, nativeRunner, STATE, type Subject, webAssemblyRunner } from './x86-simd-bench.ts';
 
-const SEED = BigInt(process.env['SSE_SEED'] ?? Date.now());
+const SEED = BigInt(testSeed(process.env));
 const COUNT = 2000;
 const prepare = (code: Code): void =>
   code.store(op.I32_STORE, cpu, isFast(load(op.I32_LOAD, cpu, STATE.mxcsr)), STATE.fast);
@@ -206,7 +207,7 @@ function near(ours: bigint, theirs: bigint): boolean {
 const native = nativeRunner(subjects);
 test('SSE floating point against the processor', { skip: typeof native === 'string' ? native : false }, async (t) => {
   assert.ok(typeof native !== 'string');
-  t.diagnostic(`SSE_SEED=${SEED}`);
+  t.diagnostic(`TRAPFRAME_SEED=${SEED}`);
   const cases = makeCases();
   const ours = webAssemblyRunner(subjects, COUNT, prepare)(cases);
   const theirs = native(cases);

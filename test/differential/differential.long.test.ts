@@ -1,16 +1,16 @@
 /** Random programs on the reference accelerator and the JIT: TRAPFRAME_COUNT of them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { runPair } from './pair.ts';
 import { makeProgram } from './programs.ts';
-import { runSeed } from './random.ts';
 import { explain } from './shrink.ts';
 
 const COUNT = Number(process.env.TRAPFRAME_COUNT ?? 400);
 const LIMIT = 30_000;
 
 test('many random programs', (t) => {
-  const first = runSeed();
+  const first = testSeed(process.env);
   t.diagnostic(`TRAPFRAME_SEED=${first}`);
   const failures: string[] = [];
   let done = 0;

@@ -4,11 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../src/accel/reference/reference-accelerator.ts';
 import { differences, load, options, TestBoard } from './pair.ts';
 import { makeProgram } from './programs.ts';
-import { Random, runSeed } from './random.ts';
+import { Random } from './random.ts';
 
 const LIMIT = 6000;
 const PROGRAMS = Number(process.env.TRAPFRAME_COUNT ?? 6);
@@ -52,7 +53,7 @@ function handOver(seed: number): string[] {
 }
 
 test('a running program goes from one accelerator to the other and back', (t) => {
-  const first = runSeed();
+  const first = testSeed(process.env);
   t.diagnostic(`TRAPFRAME_SEED=${first}`);
   for (let n = 0; n < PROGRAMS; n++) assert.deepEqual(handOver((first + n) >>> 0), []);
 });

@@ -1,16 +1,17 @@
 /**
  * Network cards against qemu-system-x86_64: registers, and frames that go out
- * and come back in by the cards' own loops. FUZZ_SEED repeats a run.
+ * and come back in by the cards' own loops. TRAPFRAME_SEED repeats a run.
  */
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { E1000 } from '../../src/devices/e1000/e1000.ts';
 import { ne2kPci } from '../../src/devices/ne2000/ne2k-pci.ts';
 import { Rtl8139 } from '../../src/devices/rtl8139/rtl8139.ts';
 import { Cable } from '../../src/hw/link.ts';
-import { FuzzRandom, fuzzSeed } from '../../src/hw/test-fuzz.ts';
+import { FuzzRandom } from '../../src/hw/test-fuzz.ts';
 import { Qtest, skip } from './qtest.ts';
 
-const seed = fuzzSeed(process.env);
+const seed = testSeed(process.env);
 const MAC = Uint8Array.of(0x52, 0x54, 0x00, 0x12, 0x34, 0x56);
 const SLOT = 5;
 const BAR = 0xfe00_0000;
@@ -45,7 +46,7 @@ test('e1000: header, EEPROM, transceiver, registers after power-on', { skip }, a
   await q.compare(addressed('e1000'));
 });
 
-test(`e1000: EEPROM by its wires, interrupts, negotiation (FUZZ_SEED=${seed})`, { skip }, async () => {
+test(`e1000: EEPROM by its wires, interrupts, negotiation (TRAPFRAME_SEED=${seed})`, { skip }, async () => {
   const random = new FuzzRandom(seed);
   const q = e1000().place(SLOT, 0, BAR);
   const [EECD, ICR, ITR, ICS, IMS, IMC, MDIC] = [0x10, 0xc0, 0xc4, 0xc8, 0xd0, 0xd8, 0x20].map((at) => BAR + at);
@@ -98,7 +99,7 @@ function frame(random: FuzzRandom, length: number): Uint8Array {
   return bytes;
 }
 
-test(`e1000: frames out and back in, with offloads, tags and filters (FUZZ_SEED=${seed})`, { skip }, async () => {
+test(`e1000: frames out and back in, with offloads, tags and filters (TRAPFRAME_SEED=${seed})`, { skip }, async () => {
   const random = new FuzzRandom(seed ^ 0x1000);
   const q = e1000().place(SLOT, 0, BAR);
   const [tx, rx] = [16, 32];
@@ -176,7 +177,7 @@ test(`e1000: frames out and back in, with offloads, tags and filters (FUZZ_SEED=
   await q.compare(addressed('e1000'));
 });
 
-test(`ne2k_pci: registers and packet memory (FUZZ_SEED=${seed})`, { skip }, async () => {
+test(`ne2k_pci: registers and packet memory (TRAPFRAME_SEED=${seed})`, { skip }, async () => {
   const random = new FuzzRandom(seed ^ 0x2000);
   const q = new Qtest();
   const { card, pci } = ne2kPci('net0', q.bench, link(), MAC);
@@ -227,7 +228,7 @@ const registers8139 = (q: Qtest) => {
   for (const at of [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 64, 68, 76, 0xe4, 0xe8]) q.read(BAR + at, 4);
 };
 
-test(`rtl8139: registers and EEPROM (FUZZ_SEED=${seed})`, { skip }, async () => {
+test(`rtl8139: registers and EEPROM (TRAPFRAME_SEED=${seed})`, { skip }, async () => {
   const random = new FuzzRandom(seed ^ 0x8139);
   const q = rtl8139();
   registers8139(q);
@@ -260,7 +261,7 @@ test(`rtl8139: registers and EEPROM (FUZZ_SEED=${seed})`, { skip }, async () => 
 });
 
 // QEMU's loop cuts frames that were tagged on the way out, and takes none when less than 1514 bytes are free.
-test(`rtl8139: frames out and back in, by ring and by descriptors (FUZZ_SEED=${seed})`, { skip }, async () => {
+test(`rtl8139: frames out and back in, by ring and by descriptors (TRAPFRAME_SEED=${seed})`, { skip }, async () => {
   const random = new FuzzRandom(seed ^ 0x813900);
   for (const plus of [false, true]) {
     const q = rtl8139();

@@ -2,11 +2,12 @@
  * The PC's interrupt and time devices against QEMU's: the same random accesses on both, through qtest, with
  * time standing still; every read must give the same.
  *
- * FUZZ_SEED repeats a run; FUZZ_ROUNDS makes it longer.
+ * TRAPFRAME_SEED repeats a run; FUZZ_ROUNDS makes it longer.
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { Hpet } from '../../src/devices/hpet/hpet.ts';
 import { I8254 } from '../../src/devices/i8254/i8254.ts';
 import { I8259 } from '../../src/devices/i8259/i8259.ts';
@@ -16,11 +17,11 @@ import { PcSpeaker } from '../../src/devices/pcspk/pcspk.ts';
 import { Bus } from '../../src/hw/bus.ts';
 import { PortBus } from '../../src/hw/ports.ts';
 import { TestBench, TestLine } from '../../src/hw/test-bench.ts';
-import { FuzzRandom, fuzzSeed } from '../../src/hw/test-fuzz.ts';
+import { FuzzRandom } from '../../src/hw/test-fuzz.ts';
 
 const QEMU = 'qemu-system-x86_64';
 const skip = spawnSync(QEMU, ['--version']).status === 0 ? false : `${QEMU} is not installed`;
-const seed = fuzzSeed(process.env);
+const seed = testSeed(process.env);
 const rounds = Number(process.env.FUZZ_ROUNDS ?? 1);
 const BASE = '2024-02-28T12:34:56';
 // Where QEMU's `pc` keeps its controllers: the first 8259 is the master.
@@ -118,12 +119,12 @@ async function compare(name: string, program: (on: Machine, random: FuzzRandom) 
     assert.ok(theirs, `${command}: ${answers[index]}`);
     if (mask === undefined) return;
     const before = on.steps.slice(Math.max(0, index - 12), index).map((step) => step.command);
-    const where = [`${name}, FUZZ_SEED=${seed}`, ...before, command].join('\n');
+    const where = [`${name}, TRAPFRAME_SEED=${seed}`, ...before, command].join('\n');
     assert.equal((ours! & mask) >>> 0, (Number(theirs[1]) & mask) >>> 0, where);
   });
 }
 
-test(`8259 pair (FUZZ_SEED=${seed})`, { skip }, () =>
+test(`8259 pair (TRAPFRAME_SEED=${seed})`, { skip }, () =>
   compare('i8259', (on, random) => {
     for (let step = 0; step < 3000 * rounds; step++) {
       const chip = random.pick([0x20, 0xa0]);
@@ -149,7 +150,7 @@ test(`8259 pair (FUZZ_SEED=${seed})`, { skip }, () =>
   }),
 );
 
-test(`I/O APIC (FUZZ_SEED=${seed})`, { skip }, () =>
+test(`I/O APIC (TRAPFRAME_SEED=${seed})`, { skip }, () =>
   compare('ioapic', (on, random) => {
     const base = 0xfec0_0000;
     for (let step = 0; step < 4000 * rounds; step++) {
@@ -173,7 +174,7 @@ test(`I/O APIC (FUZZ_SEED=${seed})`, { skip }, () =>
   }),
 );
 
-test(`8254 and port 0x61 (FUZZ_SEED=${seed})`, { skip }, () =>
+test(`8254 and port 0x61 (TRAPFRAME_SEED=${seed})`, { skip }, () =>
   compare('i8254', (on, random) => {
     for (let step = 0; step < 2000 * rounds; step++) {
       const counter = random.below(3);
@@ -200,7 +201,7 @@ test(`8254 and port 0x61 (FUZZ_SEED=${seed})`, { skip }, () =>
   }),
 );
 
-test(`RTC and CMOS (FUZZ_SEED=${seed})`, { skip }, () =>
+test(`RTC and CMOS (TRAPFRAME_SEED=${seed})`, { skip }, () =>
   compare('mc146818rtc', (on, random) => {
     const at = (index: number, value?: number, mask?: number) => {
       on.outb(0x70, index);
@@ -236,7 +237,7 @@ test(`RTC and CMOS (FUZZ_SEED=${seed})`, { skip }, () =>
   }),
 );
 
-test(`HPET (FUZZ_SEED=${seed})`, { skip }, () =>
+test(`HPET (TRAPFRAME_SEED=${seed})`, { skip }, () =>
   compare('hpet', (on, random) => {
     const base = 0xfed0_0000;
     for (let step = 0; step < 3000 * rounds; step++) {

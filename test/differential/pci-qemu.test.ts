@@ -3,13 +3,14 @@
  * register: the same accesses go to QEMU (by its qtest protocol, with the CPU
  * stopped) and to our models, and every value read must be the same.
  *
- * FUZZ_SEED repeats a run. What differs knowingly is not asked for: registers
+ * TRAPFRAME_SEED repeats a run. What differs knowingly is not asked for: registers
  * that only remember in QEMU and are not in the data sheet, vectors of queues
  * that are not there, single bytes of 16-bit ACPI registers.
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { CpuHotplug } from '../../src/devices/acpi-hotplug/cpu-hotplug.ts';
 import { PciHotplug } from '../../src/devices/acpi-hotplug/pci-hotplug.ts';
 import { I440fx } from '../../src/devices/i440fx/i440fx.ts';
@@ -29,7 +30,7 @@ import { TestBench, TestLine } from '../../src/hw/test-bench.ts';
 
 const QEMU = 'qemu-system-x86_64';
 const skip = spawnSync(QEMU, ['--version']).status === 0 ? false : `${QEMU} is not installed`;
-const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
+const seed = testSeed(process.env);
 const LETTER = { 1: 'b', 2: 'w', 4: 'l' } as const;
 type Size = keyof typeof LETTER;
 
@@ -195,7 +196,7 @@ test('pc: headers, BARs and the power-on values of the chips', { skip }, async (
   ]);
 });
 
-test(`pc: registers of the chips, at random (FUZZ_SEED=${seed})`, { skip }, async () => {
+test(`pc: registers of the chips, at random (TRAPFRAME_SEED=${seed})`, { skip }, async () => {
   const below = generator(seed);
   const { memory, ports } = pc();
   const steps: Step[] = [...set([1, 3], 0x40, 4, 0xb001), ...set([1, 3], 0x80, 1, 1)];
@@ -239,7 +240,7 @@ test(`pc: registers of the chips, at random (FUZZ_SEED=${seed})`, { skip }, asyn
   await compare(PC, memory, ports, steps);
 });
 
-test(`pc: virtio-pci's registers, at random (FUZZ_SEED=${seed})`, { skip }, async () => {
+test(`pc: virtio-pci's registers, at random (TRAPFRAME_SEED=${seed})`, { skip }, async () => {
   const below = generator(seed ^ 0x5555);
   const { memory, ports } = pc();
   const [place, ports0, bar] = [[5, 0] as const, 0xc000, 0xfe00_0000];
@@ -341,7 +342,7 @@ function q35() {
 }
 const Q35 = ['-M', 'q35', '-m', '128M', '-nodefaults', '-vga', 'none', '-serial', 'null', '-parallel', 'null'];
 
-test(`q35: headers and registers (FUZZ_SEED=${seed})`, { skip }, async () => {
+test(`q35: headers and registers (TRAPFRAME_SEED=${seed})`, { skip }, async () => {
   const below = generator(seed ^ 0xaaaa);
   const { memory, ports } = q35();
   const all: Place[] = [

@@ -10,6 +10,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../src/accel/reference/reference-accelerator.ts';
 import type { SpaceAccelerator } from '../../src/accel/accelerator.ts';
@@ -17,7 +18,6 @@ import type { Unit } from './assembler.ts';
 import { AREA, isDone, RAM_BASE } from './firmware.ts';
 import { hex, load, options, TestBoard } from './pair.ts';
 import { makeProgram, type Program } from './programs.ts';
-import { runSeed } from './random.ts';
 import { listing } from './shrink.ts';
 
 const QEMU = 'qemu-system-riscv64';
@@ -39,7 +39,7 @@ function runQemu({ ram }: Program): Uint8Array | string {
     const memory = `memory-backend-file,id=ram,mem-path=${path},size=${QEMU_RAM},share=on`;
     const args = ['-M', 'virt,memory-backend=ram', '-object', memory, '-m', '128M', '-cpu', CPU];
     args.push('-bios', 'none', '-display', 'none', '-serial', 'none', '-monitor', 'none', '-no-reboot');
-    const { status, signal, stderr } = spawnSync(QEMU, args, { timeout: 8000, encoding: 'utf8' });
+    const { status, signal, stderr } = spawnSync(QEMU, args, { timeout: 100_000, encoding: 'utf8' });
     if (status !== 0) return `QEMU ended with ${signal ?? status} ${stderr}`;
     const out = new Uint8Array(ram.length);
     readSync(file, out, 0, out.length, 0);
@@ -136,7 +136,7 @@ function explain(program: Program, kind: keyof typeof accelerators, lines: reado
 const installed = spawnSync(QEMU, ['--version']).status === 0;
 
 test('random programs end as on QEMU', { skip: installed ? false : `${QEMU} is not installed` }, (t) => {
-  const first = runSeed();
+  const first = testSeed(process.env);
   t.diagnostic(`TRAPFRAME_SEED=${first}`);
   let compared = 0;
   for (let n = 0; n < COUNT; n++) {

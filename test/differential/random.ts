@@ -1,16 +1,5 @@
 /** Repeatable randomness (sfc32), and the values that arithmetic goes wrong on. */
 
-/**
- * The seed of this run: TRAPFRAME_SEED, else `usual` where a short test must not find something new by chance, or a new
- * one each time. Printed by whoever uses it.
- */
-export function runSeed(usual?: number): number {
-  const given = process.env.TRAPFRAME_SEED;
-  if (given !== undefined && given !== '') return Number(given) >>> 0;
-  if (usual !== undefined) return usual;
-  return (Date.now() ^ (process.pid << 16)) >>> 0;
-}
-
 export class Random {
   private a: number;
   private b = 0x9e3779b9;

@@ -2,7 +2,7 @@
  * The VGA's pictures against those of QEMU's: the same random register writes and window accesses on
  * both (through qtest; its processor stands still), and the pixels of a screendump compared.
  *
- * VGA_SEED repeats a run; VGA_ROUNDS makes it longer.
+ * TRAPFRAME_SEED repeats a run; VGA_ROUNDS makes it longer.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { Vga } from '../../src/devices/vga/vga.ts';
 import { PortBus } from '../../src/hw/ports.ts';
 import { TestBench } from '../../src/hw/test-bench.ts';
@@ -19,7 +20,7 @@ import { FuzzRandom } from '../../src/hw/test-fuzz.ts';
 
 const QEMU = 'qemu-system-x86_64';
 const present = spawnSync(QEMU, ['--version']).status === 0;
-const seed = Number(process.env.VGA_SEED ?? Date.now() % 0x1_0000_0000);
+const seed = testSeed(process.env);
 const rounds = Number(process.env.VGA_ROUNDS ?? 24);
 
 /** A line-based channel: one request, one answer. */
@@ -228,7 +229,7 @@ const VARY = {
   ],
 } as const;
 
-test(`pictures are QEMU's (VGA_SEED=${seed})`, {
+test(`pictures are QEMU's (TRAPFRAME_SEED=${seed})`, {
   skip: !present && `${QEMU} is not there`,
   timeout: 120_000,
 }, async () => {

@@ -2,12 +2,13 @@
  * A hostile guest: random accesses at every window of a whole `virt` board, and
  * random virtqueue contents. Nothing may throw, hang or leave the state space.
  *
- * FUZZ_SEED repeats a run; FUZZ_ROUNDS makes it longer.
+ * TRAPFRAME_SEED repeats a run; FUZZ_ROUNDS makes it longer.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { writeU16, writeU32, writeU64 } from '../../src/bits/endian.ts';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import type { Window } from '../../src/hw/bus.ts';
 import type { CharBackend } from '../../src/hw/chardev.ts';
 import type { AccessSize } from '../../src/hw/device.ts';
@@ -20,7 +21,7 @@ import { MemoryDisk } from '../../src/storage/memory.ts';
 const MIB = 0x10_0000;
 const RAM = 0x8000_0000;
 const SIZES: readonly AccessSize[] = [1, 2, 4];
-const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
+const seed = testSeed(process.env);
 const rounds = Number(process.env.FUZZ_ROUNDS ?? 1);
 
 /** Mulberry32: a small generator that is good enough and the same everywhere. */
@@ -126,7 +127,7 @@ function roundTrip(board: VirtBoard): void {
   }
 }
 
-test(`random accesses at every window (FUZZ_SEED=${seed})`, async () => {
+test(`random accesses at every window (TRAPFRAME_SEED=${seed})`, async () => {
   const random = generator(seed);
   for (const legacy of [true, false]) {
     const { bench, board, backends } = await build(legacy);
@@ -149,7 +150,7 @@ test(`random accesses at every window (FUZZ_SEED=${seed})`, async () => {
   }
 });
 
-test(`random virtqueue contents (FUZZ_SEED=${seed})`, async () => {
+test(`random virtqueue contents (TRAPFRAME_SEED=${seed})`, async () => {
   const random = generator(seed ^ 0x5555_5555);
   for (const legacy of [true, false]) {
     const { bench, board } = await build(legacy);

@@ -1,7 +1,8 @@
-/** Network cards under a hostile guest: registers, descriptors and frames at random. FUZZ_SEED repeats a run. */
+/** Network cards under a hostile guest: registers, descriptors and frames at random. TRAPFRAME_SEED repeats a run. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writeU32 } from '../../src/bits/endian.ts';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { E1000 } from '../../src/devices/e1000/e1000.ts';
 import { Ne2000, PORTS } from '../../src/devices/ne2000/ne2000.ts';
 import { Rtl8139 } from '../../src/devices/rtl8139/rtl8139.ts';
@@ -12,9 +13,9 @@ import type { PciFunction } from '../../src/hw/pci.ts';
 import { PciBus } from '../../src/hw/pci-bus.ts';
 import { PortBus } from '../../src/hw/ports.ts';
 import { TestBench, TestLine } from '../../src/hw/test-bench.ts';
-import { type FuzzRandom, fuzzSeed, hammer } from '../../src/hw/test-fuzz.ts';
+import { type FuzzRandom, hammer } from '../../src/hw/test-fuzz.ts';
 
-const seed = fuzzSeed(process.env);
+const seed = testSeed(process.env);
 const MAC = Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56);
 const BAR = 0xe000_0000;
 const RAM_SIZE = 0x2_0000;
@@ -44,7 +45,7 @@ function setUp() {
   return { bench, card, plug, frame, sent: () => sent };
 }
 
-test(`e1000 (FUZZ_SEED=${seed})`, () => {
+test(`e1000 (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, card, plug, frame, sent } = setUp();
   const nic = new E1000('net0', bench, card, { mac: MAC });
   const mmio = plug(nic.pci, 0);
@@ -77,7 +78,7 @@ test(`e1000 (FUZZ_SEED=${seed})`, () => {
   assert.ok(sent() > 20, `${sent()} frames got out`);
 });
 
-test(`rtl8139 (FUZZ_SEED=${seed})`, () => {
+test(`rtl8139 (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, card, plug, frame, sent } = setUp();
   const nic = new Rtl8139('net0', bench, card, { mac: MAC });
   const mmio = plug(nic.pci, 1);
@@ -106,7 +107,7 @@ test(`rtl8139 (FUZZ_SEED=${seed})`, () => {
   assert.ok(sent() > 20, `${sent()} frames got out`);
 });
 
-test(`ne2000 (FUZZ_SEED=${seed})`, () => {
+test(`ne2000 (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, card, frame, sent } = setUp();
   const nic = new Ne2000('net0', bench, new TestLine(), card, MAC);
   let received = 0;

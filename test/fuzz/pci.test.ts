@@ -3,11 +3,12 @@
  * chip sets with bridges and virtio devices behind them. Nothing may throw,
  * hang or leave the state space, and no window may stay behind its BAR.
  *
- * FUZZ_SEED repeats a run; FUZZ_ROUNDS makes it longer.
+ * TRAPFRAME_SEED repeats a run; FUZZ_ROUNDS makes it longer.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { testSeed } from '../../src/bits/test-seed.ts';
 import { CpuHotplug } from '../../src/devices/acpi-hotplug/cpu-hotplug.ts';
 import { PciHotplug } from '../../src/devices/acpi-hotplug/pci-hotplug.ts';
 import { I440fx } from '../../src/devices/i440fx/i440fx.ts';
@@ -36,7 +37,7 @@ import { MemoryDisk } from '../../src/storage/memory.ts';
 const MIB = 0x10_0000;
 const RAM = 0x8000_0000;
 const SIZES: readonly AccessSize[] = [1, 2, 4];
-const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
+const seed = testSeed(process.env);
 const rounds = Number(process.env.FUZZ_ROUNDS ?? 1);
 
 /** Mulberry32: a small generator that is good enough and the same everywhere. */
@@ -230,7 +231,7 @@ function windowsAfterReset({ everything, memory, ports }: Machine): string {
 }
 
 for (const board of ['pc', 'q35'] as const) {
-  test(`${board}: random configuration cycles, ports and memory (FUZZ_SEED=${seed})`, async () => {
+  test(`${board}: random configuration cycles, ports and memory (TRAPFRAME_SEED=${seed})`, async () => {
     const random = generator(seed);
     const machine = build(board);
     const atFirst = windowsAfterReset(machine);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { TestLine } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { setUp } from './test-apics.ts';
 
 const EOI = 0x0b0;
@@ -265,8 +266,8 @@ test('x2APIC: registers are MSRs, ids have 32 bits', () => {
   assert.equal(probes[0].r(0x20), 0xffff_ffff);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, bus, apics } = setUp(2);
   const line = new TestLine();
   hammer({

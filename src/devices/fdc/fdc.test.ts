@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { testSeed } from '../../bits/test-seed.ts';
 import type { Disk } from '../../hw/disk.ts';
 import type { IsaDmaChannel } from '../../hw/isa-dma.ts';
 import { TestBench, TestLine } from '../../hw/test-bench.ts';
+import { FuzzRandom } from '../../hw/test-fuzz.ts';
 import { load, save } from '../../state/codec.ts';
 import { MemoryDisk } from '../../storage/memory.ts';
 import { Fdc } from './fdc.ts';
@@ -217,12 +219,9 @@ test('a read in flight starts over after a load', async () => {
 });
 
 test('random commands never throw, and leave a state that loads', async () => {
-  const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
-  let x = seed | 1;
-  const next = (below: number) => {
-    x = (Math.imul(x, 1_103_515_245) + 12_345) >>> 0;
-    return (x >>> 8) % below;
-  };
+  const seed = testSeed(process.env);
+  const random = new FuzzRandom(seed);
+  const next = (below: number) => random.below(below);
   const { fdc, dma, drive, w, r } = setUp();
   const first = [0xe6, 0x46, 0xc5, 0x45, 0x4d, 0x4a, 0x07, 0x0f, 0x08, 0x42, 0x56, 0x8f, 0xcf, 0x03, 0x13];
   let commands = 0;
@@ -241,5 +240,5 @@ test('random commands never throw, and leave a state that loads', async () => {
       fdc.resumed();
     }
   }
-  assert.ok(commands > 200, `FUZZ_SEED=${seed}: ${commands}`);
+  assert.ok(commands > 200, `TRAPFRAME_SEED=${seed}: ${commands}`);
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { Probe, TestBench, TestLine } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { Hpet } from './hpet.ts';
 
 const CONF = 0x10;
@@ -174,8 +175,8 @@ test('interrupts that a timer cannot be routed to stay quiet', () => {
   );
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, hpet, probe } = setUp();
   hammer({
     seed,

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import type { InputEvent, PointerButton } from '../../hw/input.ts';
 import { QKEYCODES } from '../../hw/qkeycode.ts';
 import { TestBench, TestLine } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { fromBinary, load, type SavedState, save, toBinary } from '../../state/codec.ts';
 import { I8042 } from './i8042.ts';
 
@@ -246,8 +247,8 @@ test('state saves and loads with devices and what waits', () => {
   assert.deepEqual(second.read(), [0x32, 0xf0, 0x32]);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses and input (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses and input (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, i8042, key, point, move, button } = setUp();
   const keys = [...QKEYCODES];
   hammer({

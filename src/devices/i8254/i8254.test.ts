@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { Oscillator } from '../../hw/oscillator.ts';
 import { Probe, TestBench, TestLine } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { fromBcd, remaining, toBcd } from './counting.ts';
 import { I8254, PIT_HZ } from './i8254.ts';
 
@@ -180,8 +181,8 @@ test('a saved timer goes on', () => {
   assert.equal(irq.rises, rises + 100);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, pit } = setUp();
   hammer({
     seed,

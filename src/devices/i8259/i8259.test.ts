@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { Probe, TestBench, TestLine } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { I8259 } from './i8259.ts';
 
 function setUp(icw4 = 1) {
@@ -178,8 +179,8 @@ test('a poll acknowledges', () => {
   assert.equal(master.r(0, 1), 0x40);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, pic } = setUp();
   const windows = [pic.master, pic.slave, pic.elcr].map((mmio) => ({ mmio, size: 2 }));
   hammer({

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { writeU32 } from '../../bits/endian.ts';
+import { testSeed } from '../../bits/test-seed.ts';
 import { AtaDisk } from '../../hw/ata/ata-disk.ts';
 import { AtapiCdrom } from '../../hw/ata/atapi-cdrom.ts';
 import type { Disk } from '../../hw/disk.ts';
 import { Probe, TestBench, TestLine } from '../../hw/test-bench.ts';
+import { FuzzRandom } from '../../hw/test-fuzz.ts';
 import { load, save } from '../../state/codec.ts';
 import { MemoryDisk } from '../../storage/memory.ts';
 import { IdeChannel } from './ide-channel.ts';
@@ -360,12 +362,9 @@ test('a new medium is told as absent, then as changed; a locked tray does not op
 });
 
 test('random accesses never throw, and leave a state that loads', async () => {
-  const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
-  let x = seed | 1;
-  const next = (below: number) => {
-    x = (Math.imul(x, 1_103_515_245) + 12_345) >>> 0;
-    return (x >>> 8) % below;
-  };
+  const seed = testSeed(process.env);
+  const random = new FuzzRandom(seed);
+  const next = (below: number) => random.below(below);
   const { bench, channel, disk, cd } = setUp();
   const commands = [0x20, 0x30, 0xc4, 0xc5, 0xc8, 0xca, 0x24, 0x25, 0x35, 0xa0, 0xec, 0xb0, 0xef, 0xe7, 0x90, 0x42];
   let moved = 0;
@@ -389,5 +388,5 @@ test('random accesses never throw, and leave a state that loads', async () => {
         device.resumed();
       }
   }
-  assert.ok(moved > 0, `FUZZ_SEED=${seed}`);
+  assert.ok(moved > 0, `TRAPFRAME_SEED=${seed}: ${moved}`);
 });

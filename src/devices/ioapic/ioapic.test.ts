@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { BROADCAST, DELIVERY, type InterruptMessage } from '../../hw/interrupt-message.ts';
 import { Probe, TestBench } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { IoApic } from './ioapic.ts';
 
 function setUp() {
@@ -91,8 +92,8 @@ test('read-only bits and narrow writes', () => {
   assert.equal(bench.reports.length, 1);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, sent, ioapic, write } = setUp();
   hammer({
     seed,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { Probe, TestBench, TestLine } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { nextAlarm, readTime, TIME, writeTime } from './calendar.ts';
 import { Mc146818Rtc } from './mc146818rtc.ts';
 
@@ -245,8 +246,8 @@ test('memory that firmware reads, and the NMI mask', () => {
   assert.equal(probe.r(1, 1), 0x80);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, rtc, read, write } = setUp();
   hammer({
     seed,

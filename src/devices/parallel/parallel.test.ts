@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { Probe, TestBench, TestLine } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { Parallel } from './parallel.ts';
 
 test('a strobe sends the byte and its end interrupts', () => {
@@ -25,8 +26,8 @@ test('a strobe sends the byte and its end interrupts', () => {
   assert.equal(port.r(1, 1) & 0x80, 0);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
   const bench = new TestBench();
   const device = new Parallel('parallel0', bench, new TestLine(), { write() {} });
   hammer({ seed, bench, device, windows: [{ mmio: device.mmio, size: 8 }], steps: 5000 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { Probe, TestBench } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { PcSpeaker } from './pcspk.ts';
 
 function setUp() {
@@ -46,8 +47,8 @@ test('the refresh bit toggles every 15 microseconds', () => {
   assert.ok(Math.abs(toggles - 10_000 / 15.085) < 2, `${toggles}`);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, speaker } = setUp();
   hammer({ seed, bench, device: speaker, windows: [{ mmio: speaker.mmio, size: 1 }], steps: 2000 });
 });

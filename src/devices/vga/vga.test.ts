@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../bits/test-seed.ts';
 import { PortBus } from '../../hw/ports.ts';
 import { TestBench } from '../../hw/test-bench.ts';
-import { fuzzSeed, hammer } from '../../hw/test-fuzz.ts';
+import { hammer } from '../../hw/test-fuzz.ts';
 import { edid } from './edid.ts';
 import { Vga } from './vga.ts';
 import { cardRegisters, vgaPci } from './vga-pci.ts';
@@ -393,8 +394,8 @@ test('EDID: checksum, preferred mode, name', () => {
   assert.match(Buffer.from(block).toString('latin1'), /QEMU Monitor/);
 });
 
-const seed = fuzzSeed(process.env);
-test(`random accesses and pictures (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`random accesses and pictures (TRAPFRAME_SEED=${seed})`, () => {
   const { bench, vga } = setUp(0x2_0000);
   hammer({
     seed,

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readU16, writeU16 } from '../../bits/endian.ts';
+import { testSeed } from '../../bits/test-seed.ts';
 import { Cable } from '../../hw/link.ts';
 import { TestBench } from '../../hw/test-bench.ts';
-import { FuzzRandom, fuzzSeed } from '../../hw/test-fuzz.ts';
+import { FuzzRandom } from '../../hw/test-fuzz.ts';
 import { FEATURE as COMMON, STATUS, type VirtioTransport } from '../../hw/virtio.ts';
 import { TestQueue } from '../../hw/test-driver.ts';
 import { VirtioNet } from './virtio-net.ts';
@@ -126,8 +127,8 @@ test('the link and announcements are told', () => {
   assert.deepEqual([net.readConfig(6, 2), control(3, 0)], [1, 1]);
 });
 
-const seed = fuzzSeed(process.env);
-test(`hostile queues never throw (FUZZ_SEED=${seed})`, () => {
+const seed = testSeed(process.env);
+test(`hostile queues never throw (TRAPFRAME_SEED=${seed})`, () => {
   const random = new FuzzRandom(seed);
   const { net, far, queues, bytes, bench } = setUp(MERGEABLE | CONTROL);
   let sent = 0;

@@ -1,15 +1,16 @@
 /**
  * Random programs on both accelerators, for as long as one likes.
  *
- *   node test/differential/x86-system/run.ts [PROGRAMS] [MODE]       TRAPFRAME_SEED=n repeats a run
+ *   node test/differential/x86-system/run.ts [PROGRAMS] [MODE]       TRAPFRAME_SEED=n or random
  */
-import { Random, runSeed } from '../random.ts';
+import { testSeed } from '../../../src/bits/test-seed.ts';
+import { Random } from '../random.ts';
 import { MODES, type ModeName } from './environment.ts';
 import { Pair, runPair } from './pair.ts';
 import { program } from './programs.ts';
 
 const [count = '16', only] = process.argv.slice(2);
-const seed = runSeed();
+const seed = testSeed(process.env);
 let failed = 0;
 let retired = 0;
 for (let n = 0; n < Number(count); n++) {

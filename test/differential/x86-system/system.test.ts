@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Random, runSeed } from '../random.ts';
+import { testSeed } from '../../../src/bits/test-seed.ts';
+import { Random } from '../random.ts';
 import { MODES } from './environment.ts';
 import { Pair, runPair } from './pair.ts';
 import { program } from './programs.ts';
 
-const seed = runSeed();
+const seed = testSeed(process.env);
 
-test(`random bare x86 programs on both accelerators, in each mode (seed ${seed})`, () => {
+test(`random bare x86 programs on both accelerators, in each mode (TRAPFRAME_SEED=${seed})`, () => {
   let retired = 0;
   MODES.forEach((mode, n) => {
     const random = new Random(seed + n);

@@ -8,10 +8,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { testSeed } from '../../../src/bits/test-seed.ts';
 import { isa } from '../../../src/isa/x86/isa.ts';
 import { rows } from '../../../src/isa/x86/rows/index.ts';
 import { Mode } from '../../../src/isa/x86/state.ts';
-import { Random, runSeed } from '../random.ts';
+import { Random } from '../random.ts';
 import { encode, exists } from './encode.ts';
 
 const EACH = Number(process.env.TRAPFRAME_COUNT ?? 6);
@@ -138,7 +139,7 @@ const missing = version.status === 0 ? false : 'objdump is not installed (Debian
 
 for (const bits of [64, 32] as const) {
   test(`rows of ${bits}-bit code as objdump reads them`, { skip: missing }, (t) => {
-    const seed = runSeed(1);
+    const seed = testSeed(process.env);
     t.diagnostic(`TRAPFRAME_SEED=${seed}`);
     const random = new Random(seed);
     const list = rows.filter((row) => exists(row, bits)).flatMap((row) => Array.from({ length: EACH }, () => row));

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { runSeed } from '../random.ts';
+import { testSeed } from '../../../src/bits/test-seed.ts';
 import { runCampaign } from './campaign.ts';
 import { hostFeatures, nativeRunner } from './native.ts';
 import { OnAccelerator } from './on-accelerator.ts';
@@ -19,8 +19,6 @@ export interface Amount {
   readonly hot: number;
   /** Of these so many on the reference accelerator. */
   readonly reference: number;
-  /** Where cases are the same each time. */
-  readonly seed?: number;
 }
 
 /** What the JIT runs more often than this it compiles. */
@@ -39,7 +37,7 @@ const KINDS = [
 ] as const;
 
 /** Defines the tests. TRAPFRAME_SEED chooses other cases. */
-export function userInstructionTests({ count, jit, hot, reference, seed: usual }: Amount): void {
+export function userInstructionTests({ count, jit, hot, reference }: Amount): void {
   for (const { bits, segments } of MODES) {
     const runner = nativeRunner(bits === 64 ? 64 : 32);
     if (typeof runner === 'string') {
@@ -64,7 +62,7 @@ export function userInstructionTests({ count, jit, hot, reference, seed: usual }
       for (const [what, run, cases] of runs) {
         if (cases === 0) continue;
         test(`${bits}-bit code, segments ${segments}: ${name}${what}`, (t) => {
-          const seed = runSeed(usual);
+          const seed = testSeed(process.env);
           t.diagnostic(`TRAPFRAME_SEED=${seed}`);
           const { compared, failure } = runCampaign(run, seed, cases);
           if (failure) assert.fail(failure);

@@ -8,13 +8,14 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testSeed } from '../../../src/bits/test-seed.ts';
 import { Random } from '../random.ts';
 import { Evaluated, type Tier } from './evaluated.ts';
 import { nativeRunner } from './native.ts';
 import { type Case, DATA, DATA_BYTES, newRegisters, type Outcome, pattern } from './record.ts';
 
-/** Printed; X87_SEED repeats a run, X87_COUNT makes it longer. */
-const SEED = Number(process.env['X87_SEED'] ?? Date.now() % 2 ** 31);
+/** Printed; TRAPFRAME_SEED repeats a run, X87_COUNT makes it longer. */
+const SEED = testSeed(process.env);
 const COUNT = Number(process.env['X87_COUNT'] ?? 1500);
 
 /** Opcode and digit of everything on registers. */
@@ -209,7 +210,7 @@ function compare(
   but = 0,
   loose = false,
 ): void {
-  t.diagnostic(`X87_SEED=${SEED}`);
+  t.diagnostic(`TRAPFRAME_SEED=${SEED}`);
   assert.ok(typeof runner !== 'string');
   const random = new Random(SEED);
   const cases = Array.from({ length: COUNT }, () => makeCase(random, make(random)));
