@@ -47,8 +47,11 @@ export interface Vcpu {
   readonly index: number;
   /** Interrupt inputs by number (RISC-V: the bit of `mip`). */
   irq(input: number): IrqLine;
-  /** Runs about `instructions` instructions; comes back earlier when `kick` was called. */
-  run(instructions: number): Exit;
+  /**
+   * Runs about `instructions` instructions; comes back earlier when `kick` was called. Where instructions cannot be
+   * counted it runs for about `ms` milliseconds.
+   */
+  run(instructions: number, ms?: number): Exit;
   /** Makes a running or the next `run` come back at the next opportunity. */
   kick(): void;
   /** Executes exactly one instruction (or takes one interrupt). */
@@ -73,6 +76,8 @@ export interface Accelerator {
   readonly vcpus: readonly Vcpu[];
   /** Bytes of guest memory were changed by someone else than a vCPU (DMA, loader, debugger). */
   written(address: number, length: number): void;
+  /** All of guest memory may have been changed by another accelerator. Absent where nothing is kept of it. */
+  forget?(): void;
   close(): void;
 }
 
@@ -82,6 +87,11 @@ export interface StateVcpu extends Vcpu {
   readonly state: CpuState;
   /** The state was written from outside: recomputes what follows from it. */
   refresh(): void;
+  /**
+   * Brings the state in memory up to date, where a vCPU keeps it elsewhere between two runs. Whoever is going to read
+   * or write the state calls this first; absent where it always is. Interrupt lines and `stopped` always are.
+   */
+  sync?(): void;
 }
 
 /** An accelerator that runs from a space. */

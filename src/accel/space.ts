@@ -55,7 +55,7 @@ export class Space {
   /** Place of the table of pages, and the addresses it is for: 0 when there is none. */
   private readonly table: number;
   private readonly limit: number;
-  private readonly listeners: (() => void)[] = [];
+  private readonly listeners: ((pa: number, length: number) => void)[] = [];
 
   /** `below` is how many bytes the tables below guest memory take. */
   constructor(below: number, shape: MemoryShape) {
@@ -124,8 +124,8 @@ export class Space {
     };
   }
 
-  /** Calls `changed` whenever what is mapped where has changed. */
-  onMapped(changed: () => void): void {
+  /** Calls `changed` whenever what is mapped at some guest-physical addresses has changed. */
+  onMapped(changed: (pa: number, length: number) => void): void {
     this.listeners.push(changed);
   }
 
@@ -145,7 +145,34 @@ export class Space {
     if (pa % PAGE !== 0 || length % PAGE !== 0) throw new RangeError('mapping of parts of pages');
     for (let offset = 0; offset < length && pa + offset < this.limit; offset += PAGE)
       this.view.setUint32(this.table + ((pa + offset) / PAGE) * 4, entry(offset), true);
-    for (const changed of this.listeners) changed();
+    for (const changed of this.listeners) changed(pa, length);
+  }
+
+  /** Addresses that the map is for: all of guest-physical memory lies below. */
+  get end(): number {
+    return this.limit === 0 ? this.ram.base + this.ram.size : this.limit;
+  }
+
+  /**
+   * What is mapped from `pa` on in one piece, before `end`; all whole pages. Where nothing is, `host` is undefined and
+   * the piece the hole.
+   */
+  mappedFrom(pa: number, end: number): { length: number; host: number | undefined; readOnly: boolean } {
+    if (this.limit === 0) {
+      const { base, size, host } = this.ram;
+      const inside = pa >= base && pa < base + size;
+      const to = inside ? Math.min(end, base + size) : pa < base ? Math.min(end, base) : end;
+      return { length: to - pa, host: inside ? pa - base + host : undefined, readOnly: false };
+    }
+    const { view } = this;
+    const at = (address: number) => view.getUint32(this.table + (address / PAGE) * 4, true);
+    const first = at(pa);
+    const step = first === 0 ? 0 : PAGE;
+    let length = PAGE;
+    for (let want = first + step; pa + length < end && at(pa + length) === want; want += step) length += PAGE;
+    return first === 0
+      ? { length, host: undefined, readOnly: true }
+      : { length, host: first - (first % PAGE), readOnly: !(first & WRITABLE) };
   }
 
   /** Address in linear memory of a guest-physical byte; undefined where no memory is, or none to be written. */

@@ -33,13 +33,21 @@ export interface KvmArch {
 
 /** What an architecture does with exits and interrupts, where it is not the same for all. */
 export interface KvmEvents {
+  /** After `KvmArch.load`: what kvm_run said about interrupts is of another state. */
+  loaded(vcpu: KvmVcpuPort): void;
   /**
    * Before an entry: gives KVM what the processor's inputs ask for (x86: KVM_INTERRUPT, KVM_NMI), or asks to be told
-   * when it can be given. `acknowledge` is the board's.
+   * when it can be given.
    */
   inject(vcpu: KvmVcpuPort, state: CpuState, board: Board): void;
-  /** After an exit: what kvm_run says about the processor besides (x86: CR8). */
+  /** After an exit: puts into the state what `wakes` looks at, and tells the board what kvm_run says (x86: CR8). */
   leave(vcpu: KvmVcpuPort, state: CpuState, board: Board): void;
+  /** Whether a processor that waits goes on. */
+  wakes(state: CpuState): boolean;
+  /** The processor has shut down (x86: a triple fault). */
+  shutdown(state: CpuState): void;
+  /** Why KVM cannot run this state; undefined: it can. */
+  cannotRun(state: CpuState): string | undefined;
   /** An exit that other architectures do not have; false where this one does not know it either. */
   serve(vcpu: KvmVcpuPort, state: CpuState, board: Board, reason: number): boolean;
 }

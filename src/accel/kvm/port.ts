@@ -56,6 +56,8 @@ export interface KvmVmPort extends Requests {
    * slot.
    */
   setMemory(slot: number, flags: number, address: number, bytes: Uint8Array | undefined): void;
+  /** KVM_GET_DIRTY_LOG: which pages of a slot were written since the last call, a bit each. */
+  dirtyLog(slot: number, bitmap: Uint8Array): void;
   createVcpu(index: number): KvmVcpuPort;
   close(): void;
 }

@@ -4,7 +4,7 @@
  * Spec: Linux documentation, "The Definitive KVM API Documentation".
  */
 import { closeSync, openSync } from 'node:fs';
-import { Cap, Errno, Kvm, KVM_API_VERSION, MemoryRegion, Run } from '../../../accel/kvm/abi.ts';
+import { Cap, DirtyLog, Errno, Kvm, KVM_API_VERSION, MemoryRegion, Run } from '../../../accel/kvm/abi.ts';
 import { type KvmArgument, KvmError, type KvmPort, type KvmVcpuPort, type KvmVmPort } from '../../../accel/kvm/port.ts';
 import { errnoName, type SystemCalls, systemCalls } from './system-calls.ts';
 
@@ -128,6 +128,18 @@ class Vm extends Descriptor implements KvmVmPort {
     if (bytes) this.held.set(slot, bytes);
     else this.held.delete(slot);
   }
+
+  dirtyLog(slot: number, bitmap: Uint8Array): void {
+    // A pointer in a structure: small arrays may move, so the kernel writes into one that does not.
+    if (this.log.length < bitmap.length)
+      this.log = new Uint8Array(new SharedArrayBuffer(Math.max(65536, bitmap.length)));
+    const request = new DataView(new ArrayBuffer(DirtyLog.size));
+    request.setUint32(DirtyLog.slot, slot, true);
+    request.setBigUint64(DirtyLog.bitmap, this.calls.ffi.addressOf(this.log), true);
+    this.ioctl(Kvm.getDirtyLog, new Uint8Array(request.buffer));
+    bitmap.set(this.log.subarray(0, bitmap.length));
+  }
+  private log = new Uint8Array(new SharedArrayBuffer(0));
 
   createVcpu(index: number): KvmVcpuPort {
     const fd = this.ioctl(Kvm.createVcpu, index);

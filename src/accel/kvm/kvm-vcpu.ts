@@ -1,0 +1,305 @@
+/**
+ * A vCPU that KVM runs, on the machine's own thread: enters, serves what the
+ * guest asks of its devices, and comes back when it halts, when it is kicked or
+ * when its time is over.
+ *
+ * The registers stay in KVM between two runs; `sync` brings them to memory.
+ */
+import type { IrqLine } from '../../hw/device.ts';
+import type { Board, Exit, StateVcpu } from '../accelerator.ts';
+import type { CpuState } from '../cpu-state.ts';
+import { readDevice, writeDevice } from '../device-access.ts';
+import { EMULATION_BYTES, Errno, EXIT_NAMES, ExitReason, InternalError, IO_OUT, Run } from './abi.ts';
+import type { KvmArch, KvmEvents } from './arch.ts';
+import { ExitCounts } from './exit-counts.ts';
+import type { MemorySlots } from './memory-slots.ts';
+import { KvmError, type KvmVcpuPort } from './port.ts';
+
+/** Time of a run where nobody says how long, ms. */
+const SLICE_MS = 1;
+/** A guest that leaves all the time is looked at the clock for every so many exits. */
+const LOOK = 16;
+const NS_PER_MS = 1e6;
+
+/** What a vCPU needs. */
+export interface KvmVcpuParts {
+  readonly port: KvmVcpuPort;
+  readonly state: CpuState;
+  readonly board: Board;
+  readonly arch: KvmArch;
+  readonly events: KvmEvents;
+  readonly slots: MemorySlots;
+  /** Recomputes what follows from the state, after it was stored. */
+  refresh(state: CpuState): void;
+  translate(state: CpuState, virtual: bigint): number | undefined;
+  /**
+   * KVM cannot go on: something else executes a stretch from the state in memory, which is up to date. Undefined: and
+   * then KVM goes on.
+   */
+  emulate(vcpu: KvmVcpu, why: string): Exit | undefined;
+}
+
+/** Who has the newest registers. */
+type Holder = 'memory' | 'both' | 'kvm';
+
+export class KvmVcpu implements StateVcpu {
+  readonly index: number;
+  readonly state: CpuState;
+  readonly counts = new ExitCounts();
+  private readonly parts: KvmVcpuParts;
+  private readonly port: KvmVcpuPort;
+  private holder: Holder = 'memory';
+  /** The exit that was served last takes effect when KVM is entered again. */
+  private pending = false;
+  private kicked = false;
+
+  constructor(parts: KvmVcpuParts) {
+    this.parts = parts;
+    this.port = parts.port;
+    this.state = parts.state;
+    this.index = parts.state.index;
+  }
+
+  /** Not counted: what KVM runs stands still here. */
+  get instructions(): number {
+    return this.state.instructions;
+  }
+  irq(input: number): IrqLine {
+    return this.state.irq(input);
+  }
+  kick(): void {
+    this.kicked = true;
+  }
+  registerNames(): readonly string[] {
+    return this.state.registerNames();
+  }
+  readRegister(name: string): bigint {
+    this.sync();
+    return this.state.readRegister(name);
+  }
+  writeRegister(name: string, value: bigint): void {
+    this.sync();
+    this.state.writeRegister(name, value);
+    this.refresh();
+  }
+  translate(virtual: bigint): number | undefined {
+    this.sync();
+    return this.parts.translate(this.state, virtual);
+  }
+  flushTranslations(): void {
+    // KVM notices what it must; the gate of A20 is looked at when KVM is entered.
+    this.sync();
+    this.holder = 'memory';
+  }
+
+  reset(): void {
+    this.finish();
+    this.state.reset();
+    this.refresh();
+  }
+
+  refresh(): void {
+    this.finish();
+    this.parts.refresh(this.state);
+    this.holder = 'memory';
+  }
+
+  sync(): void {
+    this.finish();
+    if (this.holder !== 'kvm') return;
+    this.parts.arch.store(this.port, this.state);
+    this.parts.refresh(this.state);
+    this.holder = 'both';
+  }
+
+  /** Another accelerator is going to run from the state, or has. */
+  released(): void {
+    this.sync();
+    this.holder = 'memory';
+  }
+
+  step(): Exit {
+    this.sync();
+    this.holder = 'memory';
+    return this.emulate('step') ?? { kind: 'budget' };
+  }
+
+  run(_instructions: number, ms = SLICE_MS): Exit {
+    const { state, port, parts } = this;
+    const { board, events } = parts;
+    if (state.stopped) return { kind: 'stopped' };
+    if (state.waiting) {
+      if (this.holder === 'kvm' && !events.wakes(state)) return { kind: 'halt', deadline: Infinity };
+      this.sync();
+      if (!events.wakes(state)) return { kind: 'halt', deadline: Infinity };
+      state.setWord(state.isa.fields.waiting, 0);
+    }
+    state.attention = false;
+    this.kicked = false;
+    const slice = Math.max(0.05, Math.min(ms, SLICE_MS));
+    const end = board.now() + slice * NS_PER_MS;
+    port.alarm(slice);
+    try {
+      for (let n = 1; ; n++) {
+        const exit = this.once();
+        if (exit) return exit;
+        if (this.kicked || state.stopped || (n % LOOK === 0 && board.now() >= end)) break;
+      }
+    } finally {
+      port.alarm(Infinity);
+    }
+    return { kind: state.stopped ? 'stopped' : 'budget' };
+  }
+
+  /** One entry and its exit; undefined: go on. */
+  private once(): Exit | undefined {
+    const { state, port, parts, counts } = this;
+    const { board, events, slots } = parts;
+    if (slots.stale) slots.update();
+    if (this.holder === 'memory') {
+      const cannot = events.cannotRun(state);
+      if (cannot !== undefined) return this.emulate(cannot);
+      parts.arch.load(port, state);
+      events.loaded(port);
+      this.holder = 'both';
+    }
+    events.inject(port, state, board);
+    counts.entries++;
+    const errno = port.enter();
+    this.pending = false;
+    this.holder = 'kvm';
+    if (errno === Errno.eintr || errno === Errno.eagain) {
+      counts.interrupted++;
+      events.leave(port, state, board);
+      return { kind: 'budget' };
+    }
+    if (errno !== 0) throw this.failed(`KVM_RUN failed with error ${errno}`);
+    events.leave(port, state, board);
+    return this.serve();
+  }
+
+  private serve(): Exit | undefined {
+    const { state, port, parts, counts } = this;
+    const { run } = port;
+    const reason = run.getUint32(Run.exitReason, true);
+    counts.exit(reason);
+    if (this.device(reason)) return undefined;
+    switch (reason) {
+      case ExitReason.hlt:
+        state.setWord(state.isa.fields.waiting, 1);
+        return { kind: 'halt', deadline: Infinity };
+      case ExitReason.intr:
+        return { kind: 'budget' };
+      case ExitReason.shutdown:
+        this.sync();
+        parts.events.shutdown(state);
+        this.holder = 'memory';
+        return { kind: 'stopped' };
+      case ExitReason.debug:
+        return { kind: 'debug' };
+      case ExitReason.internalError: {
+        const suberror = run.getUint32(Run.internal.suberror, true);
+        if (suberror === InternalError.unexpectedExitReason)
+          throw this.failed('KVM left for a reason it does not know');
+        const why =
+          suberror === InternalError.emulation ? `emulation ${this.instruction()}`.trim() : `error-${suberror}`;
+        return this.emulate(why);
+      }
+      case ExitReason.failEntry: {
+        const hardware = run.getBigUint64(Run.hardwareEntryFailureReason, true);
+        throw this.failed(`the processor refused to enter the guest: hardware reason 0x${hardware.toString(16)}`);
+      }
+      default:
+        throw this.failed(`KVM left for ${EXIT_NAMES[reason] ?? `reason ${reason}`}, which nobody here serves`);
+    }
+  }
+
+  /** What a device or the board answers; false: it is another exit. */
+  private device(reason: number): boolean {
+    const { state, port, parts } = this;
+    const { board } = parts;
+    const { run } = port;
+    if (reason === ExitReason.io) this.portIo();
+    else if (reason === ExitReason.mmio) {
+      const at = Number(run.getBigUint64(Run.mmio.physAddr, true));
+      const size = Math.min(8, run.getUint32(Run.mmio.len, true));
+      if (run.getUint8(Run.mmio.isWrite)) writeDevice(board, state.isa, at, size, run, Run.mmio.data);
+      else readDevice(board, state.isa, at, size, run, Run.mmio.data);
+    } else if (!parts.events.serve(port, state, board, reason)) return false;
+    this.pending = true;
+    return true;
+  }
+
+  private portIo(): void {
+    const { board } = this.parts;
+    const { run } = this.port;
+    const out = run.getUint8(Run.io.direction) === IO_OUT;
+    const size = run.getUint8(Run.io.size) as 1 | 2 | 4;
+    const port = run.getUint16(Run.io.port, true);
+    const count = run.getUint32(Run.io.count, true);
+    let at = run.getUint32(Run.io.dataOffset, true);
+    for (let n = 0; n < count; n++, at += size) {
+      if (out) {
+        const value = size === 1 ? run.getUint8(at) : size === 2 ? run.getUint16(at, true) : run.getUint32(at, true);
+        board.portWrite?.(port, size, value);
+      } else {
+        const value = board.portRead?.(port, size) ?? -1;
+        if (size === 1) run.setUint8(at, value);
+        else if (size === 2) run.setUint16(at, value, true);
+        else run.setUint32(at, value, true);
+      }
+    }
+  }
+
+  /** Lets what was answered last take effect, and nothing else run. */
+  private finish(): void {
+    const { port } = this;
+    while (this.pending) {
+      port.kick();
+      const errno = port.enter();
+      if (errno === Errno.eintr) this.pending = false;
+      else if (errno !== 0) throw this.failed(`KVM_RUN failed with error ${errno}`);
+      // An access in several parts.
+      else if (!this.device(port.run.getUint32(Run.exitReason, true))) this.pending = false;
+    }
+  }
+
+  private emulate(why: string): Exit | undefined {
+    this.sync();
+    this.holder = 'memory';
+    this.counts.emulate(why);
+    return this.parts.emulate(this, why);
+  }
+
+  /** The bytes of the instruction that KVM could not emulate, as far as it says. */
+  private instruction(): string {
+    const { run } = this.port;
+    const { ndata, flags, insnSize, insnBytes } = Run.internal;
+    if (run.getUint32(ndata, true) < 3 || !(run.getUint32(flags, true) & EMULATION_BYTES)) return '';
+    const length = Math.min(15, run.getUint8(insnSize));
+    let text = '';
+    for (let n = 0; n < length; n++)
+      text += run
+        .getUint8(insnBytes + n)
+        .toString(16)
+        .padStart(2, '0');
+    return text;
+  }
+
+  private failed(what: string): KvmError {
+    let where = '';
+    try {
+      this.pending = false;
+      this.sync();
+      where = ` at pc 0x${this.state.pc.toString(16)}`;
+    } catch {
+      // Then it is not known.
+    }
+    return new KvmError('kvm-run', `CPU ${this.index}${where}: ${what}`, 'use -accel jit, or report this');
+  }
+
+  close(): void {
+    this.parts.arch.release?.(this.port);
+    this.port.close();
+  }
+}

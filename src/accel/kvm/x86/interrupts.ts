@@ -1,0 +1,102 @@
+/**
+ * Interrupts and the rare exits of x86 vCPUs whose interrupt controllers are
+ * ours: KVM_INTERRUPT when the guest takes one, KVM_NMI, CR8, MSRs.
+ *
+ * Spec: "The Definitive KVM API Documentation", KVM_INTERRUPT, KVM_NMI,
+ * KVM_EXIT_X86_RDMSR, and "The kvm_run structure".
+ */
+import { HostCall } from '../../../isa/x86/msr.ts';
+import { Eflags, Line } from '../../../isa/x86/state.ts';
+import type { Board } from '../../accelerator.ts';
+import type { CpuState } from '../../cpu-state.ts';
+import { ExitReason, request, Run } from '../abi.ts';
+import type { KvmEvents } from '../arch.ts';
+import type { KvmVcpuPort } from '../port.ts';
+
+const KVM_INTERRUPT = request.iow(0x86, 4);
+const KVM_NMI = request.io(0x9a);
+
+/** For the vCPUs of one machine. */
+export function x86Interrupts(): KvmEvents {
+  const vector = new Uint32Array(1);
+  const vectorBytes = new Uint8Array(vector.buffer);
+  /** CR8 as KVM was told, by vCPU. */
+  const priority: number[] = [];
+
+  return {
+    loaded({ run }) {
+      run.setUint8(Run.readyForInterruptInjection, 0);
+    },
+
+    inject(vcpu, state, board) {
+      const { run } = vcpu;
+      let lines = state.get32('lines');
+      if (lines & Line.nmi) {
+        state.set32('lines', lines & ~Line.nmi);
+        vcpu.ioctl(KVM_NMI);
+      }
+      if (lines & Line.intr && run.getUint8(Run.readyForInterruptInjection) && board.acknowledge) {
+        const taken = board.acknowledge(state.index);
+        if (taken >= 0) {
+          vector[0] = taken;
+          vcpu.ioctl(KVM_INTERRUPT, vectorBytes);
+          run.setUint8(Run.readyForInterruptInjection, 0);
+        }
+        lines = state.get32('lines');
+      }
+      run.setUint8(Run.requestInterruptWindow, lines & Line.intr ? 1 : 0);
+      const cr8 = board.hostCall?.(state.index, HostCall.readCr8, 0, 0) ?? 0;
+      priority[state.index] = cr8;
+      run.setUint32(Run.cr8, cr8, true);
+      run.setUint32(Run.cr8 + 4, 0, true);
+    },
+
+    leave({ run }, state, board) {
+      const eflags = state.get32('eflags');
+      state.set32('eflags', run.getUint8(Run.ifFlag) ? eflags | Eflags.if : eflags & ~Eflags.if);
+      const cr8 = run.getUint32(Run.cr8, true);
+      if (cr8 !== priority[state.index]) {
+        priority[state.index] = cr8;
+        board.hostCall?.(state.index, HostCall.writeCr8, cr8, 0);
+      }
+    },
+
+    wakes(state) {
+      const lines = state.get32('lines');
+      if (lines & Line.intr && state.get32('eflags') & Eflags.if) return true;
+      return (lines & Line.nmi) !== 0 && state.get32('nmiBlocked') === 0;
+    },
+
+    shutdown(state) {
+      state.set32('shutdown', 1);
+      state.stopped = true;
+    },
+
+    cannotRun(state) {
+      // KVM knows no gate of address line 20.
+      return BigInt.asIntN(64, state.get64('a20')) === -1n ? undefined : 'a20';
+    },
+
+    serve({ run }: KvmVcpuPort, state: CpuState, board: Board, reason: number): boolean {
+      switch (reason) {
+        case ExitReason.setTpr:
+        case ExitReason.irqWindowOpen:
+          return true;
+        case ExitReason.x86Rdmsr: {
+          const fault = board.hostCall?.(state.index, HostCall.readMsr, run.getUint32(Run.msr.index, true), 0) ?? 1;
+          run.setUint8(Run.msr.error, fault ? 1 : 0);
+          run.setBigUint64(Run.msr.data, fault ? 0n : state.get64('result'), true);
+          return true;
+        }
+        case ExitReason.x86Wrmsr: {
+          state.set64('result', run.getBigUint64(Run.msr.data, true));
+          const fault = board.hostCall?.(state.index, HostCall.writeMsr, run.getUint32(Run.msr.index, true), 0) ?? 1;
+          run.setUint8(Run.msr.error, fault ? 1 : 0);
+          return true;
+        }
+        default:
+          return false;
+      }
+    },
+  };
+}
