@@ -163,16 +163,31 @@ function* held(fx: Uint8Array): Iterable<readonly [number, bigint, number]> {
     yield [n, view.getBigUint64(32 + 16 * n, true), view.getUint16(40 + 16 * n, true)];
   }
 }
-/** An outcome as text, without status bits `but`; `loose`: without the last places. */
-function show({ end: { fx, gpr, flags }, ip, fault, words }: Outcome, but: number, loose: boolean): string[] {
+/** Numbers in order, neighbours one apart. */
+const place = (significand: bigint, exponent: number) => (BigInt(exponent) << 63n) + (significand & ((1n << 63n) - 1n));
+/** Takes for `theirs` what of `ours` is this many last places away at most. */
+const LAST_PLACES = 8n;
+function settle(ours: Outcome, theirs: Outcome): Outcome {
+  const fx = ours.end.fx.slice();
+  const right = [...held(theirs.end.fx)];
+  for (const [n, significand, upper] of held(fx)) {
+    const same = right.find(([m]) => m === n);
+    if (!same) continue;
+    const apart = place(significand, upper) - place(same[1], same[2]);
+    if (apart <= LAST_PLACES && apart >= -LAST_PLACES)
+      fx.set(theirs.end.fx.subarray(32 + 16 * n, 42 + 16 * n), 32 + 16 * n);
+  }
+  return { ...ours, end: { ...ours.end, fx } };
+}
+/** An outcome as text, without status bits `but`. */
+function show({ end: { fx, gpr, flags }, ip, fault, words }: Outcome, but: number): string[] {
   const view = new DataView(fx.buffer, fx.byteOffset);
-  const significand = (x: bigint) => (loose ? (x + 8n) >> 5n : x).toString(16);
   const changed = [...words].sort(([a], [b]) => a - b).map(([at, value]) => `${at.toString(16)}=${value.toString(16)}`);
   return [
     `fcw ${view.getUint16(0, true).toString(16)}`,
     `fsw ${(view.getUint16(2, true) & ~but).toString(16)}`,
     `tags ${fx[4].toString(2)}`,
-    ...[...held(fx)].map(([n, low, high]) => `st${n} ${high.toString(16)}:${significand(low)}`),
+    ...[...held(fx)].map(([n, low, high]) => `st${n} ${high.toString(16)}:${low.toString(16)}`),
     `rax ${gpr[0].toString(16)} flags ${flags.toString(16)} ip ${ip.toString(16)}`,
     fault ? `fault ${fault.vector}` : '',
     ...changed,
@@ -180,7 +195,7 @@ function show({ end: { fx, gpr, flags }, ip, fault, words }: Outcome, but: numbe
 }
 const hex = (c: Case): string => c.code.map((bytes) => Buffer.from(bytes).toString('hex')).join(' ');
 
-/** Cases whose outcomes differ. */
+/** Cases whose outcomes differ; `loose`: by more than last places. */
 function differing(
   cases: readonly Case[],
   theirs: readonly Outcome[],
@@ -189,10 +204,10 @@ function differing(
   loose: boolean,
 ): string[] {
   return cases.flatMap((c, n) => {
-    const expected = show(theirs[n], but, loose);
-    const actual = show(ours[n], but, loose);
+    const expected = show(theirs[n], but);
+    const actual = show(loose ? settle(ours[n], theirs[n]) : ours[n], but);
     if (JSON.stringify(expected) === JSON.stringify(actual)) return [];
-    const start = show({ end: c.start, ip: 0n, fault: undefined, words: new Map() }, 0, false);
+    const start = show({ end: c.start, ip: 0n, fault: undefined, words: new Map() }, 0);
     const lines = expected.filter((line) => !actual.includes(line)).map((line) => `  processor ${line}`);
     const other = actual.filter((line) => !expected.includes(line)).map((line) => `  here      ${line}`);
     return [[`${hex(c)} from ${start.slice(0, 11).join(', ')}`, ...lines, ...other].join('\n')];
