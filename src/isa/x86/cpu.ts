@@ -37,7 +37,7 @@ export function readEflags(state: StateAccess): bigint {
   const args = [state.get32('ccOp') | 0, state.get64('ccA'), state.get64('ccB'), state.get64('ccC')];
   return (evaluator.call(flagsImage, args) as bigint) | BigInt(state.get32('eflags'));
 }
-function writeEflags(state: StateAccess, value: bigint): void {
+export function writeEflags(state: StateAccess, value: bigint): void {
   state.set32('ccOp', ccOp('flags'));
   state.set64('ccA', value & BigInt(Eflags.arithmetic));
   state.set32('eflags', (Number(value & 0x3fffffn) & ~Eflags.arithmetic) | Eflags.fixed);

@@ -42,6 +42,11 @@ export const takeInterrupt = define('take_interrupt', [], 'i32', (f) => {
       },
     );
   });
+  const accepted = f.let(get('accepted'));
+  f.if(accepted, () => {
+    put(f, 'accepted', 0);
+    interrupt(and32(accepted, 0xff));
+  });
   const lines = f.let(get('lines'));
   f.if(eqz32(shadow), () => {
     f.if(and32(ne32(and32(lines, Line.nmi), 0), eqz32(get('nmiBlocked'))), () => {

@@ -267,7 +267,11 @@ export const X86_CPU = layout('x86-cpu', 1, {
   x87Scratch: bytes(144),
   /** A20 gate: all ones, or bit 20 clear. */
   a20: initially(u64, 0xffff_ffff_ffff_ffffn),
+  /** An external interrupt that the controller has been told is taken, and that is not delivered yet: ACCEPTED | vector. */
+  accepted: u32,
 });
+
+export const ACCEPTED = 0x100;
 
 /** What holds interrupts back for an instruction; a load of SS also holds breakpoints back. */
 export const Shadow = { none: 0, sti: 1, stack: 2 } as const;
