@@ -15,18 +15,27 @@ const ENABLED = 1n;
 const STABLE = 1;
 const TIME_INFO_BYTES = 32;
 const WALL_CLOCK_BYTES = 12;
-/** Nanoseconds = (ticks << shift) * scale / 2^32: one tick is one nanosecond. */
-const SHIFT = 1;
-const SCALE = 0x8000_0000;
+/** Nanoseconds = (ticks << shift) * scale / 2^32, with a scale of 32 bits whose top one is set. */
+function scaleOf(hz: number): { readonly shift: number; readonly scale: number } {
+  let perTick = 1e9 / hz;
+  let shift = 0;
+  for (; perTick >= 1; perTick /= 2) shift++;
+  for (; perTick < 0.5; perTick *= 2) shift--;
+  const scale = Math.round(perTick * 2 ** 32);
+  return scale < 2 ** 32 ? { shift, scale } : { shift: shift + 1, scale: 0x8000_0000 };
+}
 
 export class KvmClock {
   private readonly dma: Dma;
   private readonly clock: Clock;
+  private readonly ticks: ReturnType<typeof scaleOf>;
   /** As last written, for each processor. */
   readonly systemTime: bigint[];
   wallClock = 0n;
 
-  constructor(dma: Dma, clock: Clock, cpus: number) {
+  /** `hz`: of the time-stamp counters. */
+  constructor(dma: Dma, clock: Clock, cpus: number, hz: number) {
+    this.ticks = scaleOf(hz);
     this.dma = dma;
     this.clock = clock;
     this.systemTime = new Array(cpus).fill(0n);
@@ -37,21 +46,21 @@ export class KvmClock {
     this.wallClock = 0n;
   }
 
-  /** The guest gives a place for its time information: `offset` is what its counter is ahead of the clock. */
-  setSystemTime(cpu: number, value: bigint, offset: bigint): void {
+  /** The guest gives a place for its time information: `counter` is what its time-stamp counter reads at a time. */
+  setSystemTime(cpu: number, value: bigint, counter: (now: number) => bigint): void {
     this.systemTime[cpu] = value;
     if (!(value & ENABLED)) return;
     const bytes = this.dma.writable(Number(value & ~ENABLED), TIME_INFO_BYTES);
     if (!bytes) return;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const now = BigInt(Math.floor(this.clock.now()));
+    const now = Math.floor(this.clock.now());
     const version = (view.getUint32(0, true) | 1) + 1;
     view.setUint32(0, version - 1, true);
     view.setUint32(4, 0, true);
-    view.setBigUint64(8, BigInt.asUintN(64, now + offset), true);
-    view.setBigUint64(16, now, true);
-    view.setUint32(24, SCALE, true);
-    view.setInt8(28, SHIFT);
+    view.setBigUint64(8, counter(now), true);
+    view.setBigUint64(16, BigInt(now), true);
+    view.setUint32(24, this.ticks.scale, true);
+    view.setInt8(28, this.ticks.shift);
     view.setUint8(29, STABLE);
     view.setUint32(0, version, true);
   }

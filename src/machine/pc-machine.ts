@@ -19,7 +19,8 @@ import { FOUR_GIB, type PcMemory } from './pc-memory.ts';
 import { PC_NAMES } from './pc-names.ts';
 import type { GuestMemory } from './pc-parts.ts';
 import { RunLoop } from './run-loop.ts';
-import { cpuidOptions, TSC_HZ, x86CpuModel, missingCr4 } from './x86-cpu.ts';
+import { rateBits, timeStamp } from '../isa/x86/time-stamp.ts';
+import { cpuidOptions, x86CpuModel, missingCr4 } from './x86-cpu.ts';
 import { processorSignature, X86HostCalls } from './x86-host-calls.ts';
 
 /** Interrupt inputs of a vCPU: the bits of `Line` by number. */
@@ -119,8 +120,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     current: () => Math.max(0, loop.running),
     apics,
     tsc: (index) => ({
-      now: () => clock.now() + Number(BigInt.asIntN(64, states[index].get64('tscOffset'))),
-      hz: TSC_HZ,
+      now: () => Number(BigInt.asIntN(64, timeStamp(states[index], clock.now()))),
+      hz: cpu.tscHz,
     }),
     a20: { set: (level) => setA20(level) },
     processor: processorSignature(options[0], states[0]),
@@ -135,7 +136,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     }
   };
   late.board = board;
-  const kvmClock = cpu.kvmclock ? new KvmClock(dma, clock, config.cpus) : undefined;
+  const kvmClock = cpu.kvmclock ? new KvmClock(dma, clock, config.cpus, cpu.tscHz) : undefined;
   late.calls = states.map(
     (state, index) =>
       new X86HostCalls({
@@ -158,6 +159,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       const { state } = vcpu;
       state.set64('gpr', BigInt(processorSignature(options[index], state).eax), 2);
       state.set32('physicalBits', cpu.physicalBits);
+      state.set64('tscRate', rateBits(cpu.tscHz));
       state.set64('cr4Missing', missingCr4(cpu.features));
       state.set32('linearBits', cpu.features.has('la57') ? 57 : 48);
       state.stopped = index !== 0;

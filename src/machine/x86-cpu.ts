@@ -2,8 +2,11 @@
  * From `-cpu model,+feature,-feature,prop=value` to what CPUID tells.
  *
  * As in QEMU, features of a model that the emulated processor lacks are left
- * out with a warning, and `max` is all that it has.
+ * out with a warning, and `max` is all that it has. A machine that may run
+ * under KVM has what both the emulated processor and KVM have, under each
+ * accelerator: it can change between them while it runs.
  */
+import type { KvmCpuOffer } from '../accel/kvm/x86/cpuid.ts';
 import { ConfigError } from '../bits/errors.ts';
 import type { CpuidOptions } from '../isa/x86/cpuid/cpuid.ts';
 import { Cr4 } from '../isa/x86/state.ts';
@@ -11,8 +14,8 @@ import { EMULATED, featureName } from '../isa/x86/cpuid/features.ts';
 import { featuresOf, findModel, type Model, MODEL_NAMES } from '../isa/x86/cpuid/models.ts';
 import type { CpuConfig } from './config.ts';
 
-/** The emulated time-stamp counter counts nanoseconds, and the local APIC's timer too. */
-export const TSC_HZ = 1e9;
+/** The emulated time-stamp counter counts nanoseconds, unless KVM's cannot be made to; the local APIC's timer always. */
+const TSC_HZ = 1e9;
 const APIC_HZ = 1e9;
 const PHYSICAL_BITS = 40;
 
@@ -39,17 +42,21 @@ export interface X86CpuModel {
   readonly features: ReadonlySet<string>;
   readonly physicalBits: number;
   readonly kvmclock: boolean;
+  readonly tscHz: number;
   /** Features asked for that the processor has not. */
   readonly missing: readonly string[];
+  /** Features that KVM shows though nobody asked for them. */
+  readonly forced: readonly string[];
 }
 
 const isOff = (value: boolean | string) => value === false || value === 'off' || value === 'no' || value === 'false';
 
-/** Throws ConfigError for models and features that there are not. */
-export function x86CpuModel({ model: name, features: asked }: CpuConfig): X86CpuModel {
-  if (name === 'host')
+/** Throws ConfigError for models and features that there are not. `kvm`: the machine may run under it. */
+export function x86CpuModel({ model: name, features: asked }: CpuConfig, kvm?: KvmCpuOffer): X86CpuModel {
+  if (name === 'host' && !kvm)
     throw new ConfigError('cpu-model', 'the CPU model host needs KVM', 'use -cpu max, which has all that is emulated');
-  const isMax = name === 'max';
+  const isMax = name === 'max' || name === 'host';
+  const has = kvm ? kvm.features : EMULATED;
   const known = findModel(isMax ? 'qemu64' : name.replace(/-(x86_64|i386)-cpu$/, ''));
   if (!known) {
     const near = MODEL_NAMES.filter((other) => other.toLowerCase().startsWith(name.slice(0, 3).toLowerCase()));
@@ -65,7 +72,8 @@ export function x86CpuModel({ model: name, features: asked }: CpuConfig): X86Cpu
   wanted.delete('svm'); // as QEMU under KVM: models have it only when it is asked for
   const missing: string[] = [];
   let model = known;
-  let physicalBits = PHYSICAL_BITS;
+  let physicalBits = Math.min(PHYSICAL_BITS, kvm?.physicalBits ?? PHYSICAL_BITS);
+  let tscHz = kvm && !kvm.tscControl && kvm.tscKhz > 0 ? kvm.tscKhz * 1000 : TSC_HZ;
   let kvmclock = true;
   let enforce = false;
   for (const [text, value] of Object.entries(asked)) {
@@ -81,17 +89,39 @@ export function x86CpuModel({ model: name, features: asked }: CpuConfig): X86Cpu
     else if (text === 'phys-bits') physicalBits = numberOf(text, text64);
     else if (text === 'kvmclock' || text === 'kvm') kvmclock = !isOff(value);
     else if (text === 'enforce') enforce = !isOff(value);
+    else if (text === 'tsc-frequency') tscHz = frequency(text64, kvm);
     else if (!HARMLESS.has(text))
       throw new ConfigError('cpu-feature', `there is no CPU property ${text}`, 'see QEMU’s -cpu help for the names');
   }
-  for (const feature of wanted) if (!EMULATED.has(feature)) missing.push(feature);
+  for (const feature of wanted) if (!has.has(feature) && !(isMax && EMULATED.has(feature))) missing.push(feature);
   if (enforce && missing.length > 0)
     throw new ConfigError('cpu-feature', `the processor has no ${missing.join(', ')}`, 'leave enforce away');
-  const features = new Set([...wanted].filter((feature) => EMULATED.has(feature)));
-  if (isMax) model = { ...model, name: 'Trapframe max CPU', level: 0xd, xlevel: 0x8000_0008 };
+  const forced = [...(kvm?.forced ?? [])].filter((feature) => !wanted.has(feature));
+  const features = new Set([...[...wanted].filter((feature) => has.has(feature)), ...forced]);
+  if (name === 'host' && kvm)
+    model = { ...model, ...kvm.host, name: kvm.host.name || model.name, level: 0xd, xlevel: 0x8000_0008 };
+  else if (isMax) model = { ...model, name: 'Trapframe max CPU', level: 0xd, xlevel: 0x8000_0008 };
   if (physicalBits < 32 || physicalBits > 52)
     throw new ConfigError('cpu-feature', `phys-bits=${physicalBits} is out of range`, 'use 32 to 52');
-  return { model, features, physicalBits, kvmclock: kvmclock && features.has('hypervisor'), missing };
+  const clock = kvmclock && features.has('hypervisor');
+  return { model, features, physicalBits, tscHz, kvmclock: clock, missing, forced };
+}
+
+function frequency(text: string, kvm: KvmCpuOffer | undefined): number {
+  const hz = numberOf('tsc-frequency', text);
+  if (hz < 1e6 || hz > 1e11)
+    throw new ConfigError(
+      'cpu-feature',
+      `tsc-frequency=${text} is out of range`,
+      'give it in Hz, 1000000 to 100000000000',
+    );
+  if (kvm && !kvm.tscControl && hz !== kvm.tscKhz * 1000)
+    throw new ConfigError(
+      'cpu-feature',
+      `this host's KVM cannot make tsc-frequency=${text}`,
+      `leave it away: it is ${kvm.tscKhz * 1000} here; or use -accel jit`,
+    );
+  return hz;
 }
 
 function numberOf(name: string, text: string): number {
@@ -121,6 +151,6 @@ export function missingCr4(features: ReadonlySet<string>): bigint {
 
 /** What CPUID of each processor follows from. */
 export function cpuidOptions(cpu: X86CpuModel, index: number, cpus: number): CpuidOptions {
-  const { model, features, physicalBits, kvmclock } = cpu;
-  return { model, features, physicalBits, kvmclock, cpus, apicId: index, tscHz: TSC_HZ, apicHz: APIC_HZ };
+  const { model, features, physicalBits, kvmclock, tscHz } = cpu;
+  return { model, features, physicalBits, kvmclock, cpus, apicId: index, tscHz, apicHz: APIC_HZ };
 }

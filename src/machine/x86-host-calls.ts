@@ -8,6 +8,7 @@
 import type { StateAccess } from '../isa/isa.ts';
 import { cpuid, type CpuidOptions, signature } from '../isa/x86/cpuid/cpuid.ts';
 import { HostCall } from '../isa/x86/msr.ts';
+import { timeStamp } from '../isa/x86/time-stamp.ts';
 import type { LocalApic } from '../devices/apic/local-apic.ts';
 import type { DeviceLog } from '../hw/device.ts';
 import { KVM_MSR, type KvmClock } from './kvm-clock.ts';
@@ -160,7 +161,7 @@ export class X86HostCalls {
         apic?.setTscDeadline(low, high);
         return apic !== undefined;
       case KVM_MSR.systemTime:
-        kvmClock?.setSystemTime(index, value, state.get64('tscOffset'));
+        kvmClock?.setSystemTime(index, value, (now) => timeStamp(state, now));
         return kvmClock !== undefined;
       case KVM_MSR.wallClock:
         kvmClock?.setWallClock(value);

@@ -37,9 +37,16 @@ export type KvmErrorCode =
  */
 export type KvmArgument = Uint8Array | number;
 
+/** Bytes whose address a structure has at an offset. KVM reads or writes them during the request only. */
+export interface KvmPointer {
+  readonly at: number;
+  /** More than 64 of them: shorter arrays are moved by garbage collections. */
+  readonly bytes: Uint8Array;
+}
+
 interface Requests {
   /** Gives the request's result, which is not negative. Throws KvmError. */
-  ioctl(request: number, argument?: KvmArgument): number;
+  ioctl(request: number, argument?: KvmArgument, pointers?: readonly KvmPointer[]): number;
   /** KVM_CHECK_EXTENSION: 0 where it is not there. */
   checkExtension(capability: number): number;
 }
@@ -62,10 +69,9 @@ export interface KvmVmPort extends Requests {
   close(): void;
 }
 
-export interface KvmVcpuPort {
+export interface KvmVcpuPort extends Pick<Requests, 'ioctl'> {
   /** The kvm_run area, as it is. */
   readonly run: DataView;
-  ioctl(request: number, argument?: KvmArgument): number;
   /** KVM_RUN: 0, or the number of the error (4, EINTR, after a kick). */
   enter(): number;
   /** From any thread: a running or the next `enter` comes back with EINTR. The next only, then that is over. */

@@ -21,7 +21,7 @@ export const wakes = define('wakes', [], 'i32', (f) => {
   const lines = f.let(get('lines'));
   const maskable = and32(ne32(and32(lines, Line.intr), 0), flag(Eflags.if));
   const nmi = and32(ne32(and32(lines, Line.nmi), 0), eqz32(get('nmiBlocked')));
-  f.return(or32(or32(maskable, nmi), ne32(get('pendingDebug'), 0)));
+  f.return(or32(or32(maskable, nmi), or32(ne32(get('pendingDebug'), 0), ne32(get('accepted'), 0))));
 });
 
 /** takeInterrupt(): 0 none, 1 a handler was entered, 2 after the next instruction. */

@@ -15,7 +15,7 @@ import { farCall, farJump, farReturn, interruptReturn, setEflags } from './far.t
 import { flagFunctions } from './flags.ts';
 import { deliver, raise } from './interrupt.ts';
 import { checkIo } from './io.ts';
-import { readMsr, timeStamp, writeMsr } from './msr.ts';
+import { readMsr, writeMsr } from './msr.ts';
 import { divide128, mulHighS, mulHighU } from './multiply.ts';
 import { writeCr0, writeCr3, writeCr4 } from './paging.ts';
 import { loadSegment, segLinear } from './segment.ts';
@@ -23,6 +23,7 @@ import { swap32, swap64 } from './swap.ts';
 import { syscall, sysret } from './syscall.ts';
 import { mmu } from './mmu.ts';
 import { updateMode, updateUnits } from './mode.ts';
+import { timeStampNow } from './time-stamp.ts';
 import { X86Operations } from './operations.ts';
 import { rows } from './rows/index.ts';
 import { AT, bitsOf, MODES, PLACE, REGIMES, regimeOf, Vector, X86_CPU } from './state.ts';
@@ -149,7 +150,7 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
     loadSegment,
     readMsr,
     writeMsr,
-    timeStamp,
+    timeStampNow,
     writeCr0,
     writeCr3,
     writeCr4,

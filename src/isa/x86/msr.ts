@@ -8,7 +8,6 @@ import { define } from '../../ir/code.ts';
 import {
   and,
   and32,
-  apply,
   eq32,
   eqz32,
   i32,
@@ -25,13 +24,13 @@ import {
   add,
   xor,
 } from '../../ir/value.ts';
-import * as op from '../../ir/op.ts';
-import { hostCall, readTime, tlbFlush } from '../isa.ts';
+import { hostCall, tlbFlush } from '../isa.ts';
 import { isBase } from './canonical.ts';
 import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import { updateMode } from './mode.ts';
 import { Cr0, Efer, type FieldName, Seg, Vector } from './state.ts';
+import { timeStampNow } from './time-stamp.ts';
 
 /** What the board is asked, as the number of a `hostCall`. Two words go by `result`. */
 export const HostCall = {
@@ -77,11 +76,6 @@ const VARIABLE_MTRRS = 0x200;
 
 const gp = fault(Vector.gp, 0);
 
-/** The time-stamp counter: nanoseconds of the board's clock and what software added. */
-export const timeStamp = define('time_stamp', [], 'i64', (f) =>
-  f.return(add(apply(op.I64_TRUNC_SAT_F64_U, f.call(readTime)), get('tscOffset'))),
-);
-
 /** read_msr(index): the value to `result`; a fault or 0. */
 export const readMsr = define('read_msr', ['i32'], 'i32', (f, index) => {
   const give = (value: Value) => {
@@ -90,7 +84,7 @@ export const readMsr = define('read_msr', ['i32'], 'i32', (f, index) => {
   };
   for (const [number, field, , at] of FIELDS) f.if(eq32(index, number), () => give(get(field, at)));
   f.if(eq32(index, EFER), () => give(get('efer')));
-  f.if(eq32(index, TSC), () => give(f.call(timeStamp)));
+  f.if(eq32(index, TSC), () => give(f.call(timeStampNow)));
   f.if(eq32(index, TSC_ADJUST), () => give(get('tscOffset')));
   f.if(eq32(index, PAT), () => give(get('pat')));
   f.if(eq32(index, XSS), () => give(get('xss')));
@@ -129,7 +123,7 @@ export const writeMsr = define('write_msr', ['i32', 'i64'], 'i32', (f, index, va
     done();
   });
   f.if(eq32(index, TSC), () => {
-    put(f, 'tscOffset', add(get('tscOffset'), sub(value, f.call(timeStamp))));
+    put(f, 'tscOffset', add(get('tscOffset'), sub(value, f.call(timeStampNow))));
     done();
   });
   f.if(eq32(index, TSC_ADJUST), () => {

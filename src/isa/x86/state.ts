@@ -190,7 +190,7 @@ export const X86_CPU = layout('x86-cpu', 1, {
   fmask: u64,
   kernelGsBase: u64,
   tscAux: u64,
-  /** What is added to the clock's TSC. */
+  /** What software has added to the clock's TSC: IA32_TSC_ADJUST. */
   tscOffset: u64,
   sysenterCs: u64,
   sysenterEsp: u64,
@@ -269,6 +269,10 @@ export const X86_CPU = layout('x86-cpu', 1, {
   a20: initially(u64, 0xffff_ffff_ffff_ffffn),
   /** An external interrupt that the controller has been told is taken, and that is not delivered yet: ACCEPTED | vector. */
   accepted: u32,
+  /** Ticks of the time-stamp counter a nanosecond, the bits of a double. */
+  tscRate: initially(u64, 0x3ff0_0000_0000_0000n),
+  /** What a change of accelerator added to the clock's TSC; not seen but in the sum. */
+  tscSkew: u64,
 });
 
 export const ACCEPTED = 0x100;

@@ -129,6 +129,10 @@ export const EnableCap = { size: 104, cap: 0, flags: 4, args: 8 } as const;
 /** struct kvm_device_attr, of vCPUs here: the offset between the host's time-stamp counter and the guest's. */
 export const DeviceAttr = { size: 24, flags: 0, group: 4, attr: 8, addr: 16 } as const;
 
+/** Of vCPUs: the offset of the guest's time-stamp counter from the host's. */
+export const TSC_CTRL_GROUP = 0;
+export const TSC_CTRL_OFFSET = 0;
+
 /** Parts of `kvm_run.s.regs`, and their bits in KVM_CAP_SYNC_REGS and the masks of kvm_run. */
 export const SyncRegs = { size: 520, regs: 0, sregs: 144, events: 456 } as const;
 export const SyncRegsBit = { regs: 1, sregs: 2, events: 4 } as const;
@@ -160,6 +164,7 @@ export const KvmX86 = {
   setXsave: iow(0xa5, XSAVE_BYTES),
   getXcrs: ior(0xa6, Xcrs.size),
   setXcrs: iow(0xa7, Xcrs.size),
+  setDeviceAttr: iow(0xe1, 24),
   setMsrFilter: iow(0xc6, MsrFilter.size),
   getSregs2: ior(0xcc, Sregs2.size),
   setSregs2: iow(0xcd, Sregs2.size),
@@ -176,6 +181,7 @@ export const CapX86 = {
   getTscKhz: 61,
   tscDeadlineTimer: 72,
   splitIrqchip: 121,
+  vcpuAttributes: 127,
   exceptionPayload: 164,
   userSpaceMsr: 188,
   msrFilter: 189,

@@ -54,7 +54,10 @@ export function decodeEvents(from: DataView, state: StateAccess, payload: boolea
   const behindStack = (shadow & EventsShadow.movSs) !== 0;
   state.set32('shadow', behindStack ? Shadow.stack : shadow & EventsShadow.sti ? Shadow.sti : Shadow.none);
   const underWay = from.getUint8(exception.pending) !== 0 || from.getUint8(exception.injected) !== 0;
-  state.set32('pendingDebug', underWay && from.getUint8(exception.nr) === Vector.db ? trapBits(from, state, payload) : 0);
+  state.set32(
+    'pendingDebug',
+    underWay && from.getUint8(exception.nr) === Vector.db ? trapBits(from, state, payload) : 0,
+  );
   const taken = from.getUint8(interrupt.injected) !== 0 && from.getUint8(interrupt.soft) === 0;
   state.set32('accepted', taken ? ACCEPTED | from.getUint8(interrupt.nr) : 0);
   // One that is being delivered blocks others already.

@@ -5,7 +5,14 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { Cap, DirtyLog, Errno, Kvm, KVM_API_VERSION, MemoryRegion, Run } from '../../../accel/kvm/abi.ts';
-import { type KvmArgument, KvmError, type KvmPort, type KvmVcpuPort, type KvmVmPort } from '../../../accel/kvm/port.ts';
+import {
+  type KvmArgument,
+  KvmError,
+  type KvmPointer,
+  type KvmPort,
+  type KvmVcpuPort,
+  type KvmVmPort,
+} from '../../../accel/kvm/port.ts';
 import { errnoName, type SystemCalls, systemCalls } from './system-calls.ts';
 
 export const KVM_DEVICE = '/dev/kvm';
@@ -21,8 +28,13 @@ class Descriptor {
     this.fd = fd;
   }
 
-  ioctl(request: number, argument: KvmArgument = 0): number {
+  ioctl(request: number, argument: KvmArgument = 0, pointers: readonly KvmPointer[] = []): number {
     const { calls } = this;
+    for (const { at, bytes } of pointers) {
+      const structure = argument as Uint8Array;
+      const view = new DataView(structure.buffer, structure.byteOffset, structure.byteLength);
+      view.setBigUint64(at, calls.ffi.addressOf(bytes), true);
+    }
     const result =
       typeof argument === 'number'
         ? calls.ioctlNumber(this.fd, request, argument)

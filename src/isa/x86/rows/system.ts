@@ -33,7 +33,8 @@ import {
 import { hostCall, tlbFlush, tlbFlushPage } from '../../isa.ts';
 import { RAX, RBX, RCX, RDX, RSP, type X86Insn, zeroExtend } from '../insn.ts';
 import { isBase, isCanonical } from '../canonical.ts';
-import { HostCall, readMsr, timeStamp, writeMsr } from '../msr.ts';
+import { HostCall, readMsr, writeMsr } from '../msr.ts';
+import { timeStampNow } from '../time-stamp.ts';
 import { debugDetected } from '../debug.ts';
 import { insn, type Row } from '../opcode.ts';
 import { writeCr0, writeCr3, writeCr4 } from '../paging.ts';
@@ -331,11 +332,11 @@ const mayReadTime = (m: X86Insn): void => {
 };
 const readTimeStamp: Semantics = (m) => {
   mayReadTime(m);
-  setPair(m, m.call(timeStamp));
+  setPair(m, m.call(timeStampNow));
 };
 const readTimeStampAndProcessor: Semantics = (m) => {
   mayReadTime(m);
-  setPair(m, m.call(timeStamp));
+  setPair(m, m.call(timeStampNow));
   m.setR(RCX, m.state('tscAux'), 32);
 };
 const readPerformance: Semantics = (m) => {

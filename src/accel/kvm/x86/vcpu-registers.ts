@@ -1,0 +1,239 @@
+/**
+ * All registers of one vCPU: between a CPU's state and KVM.
+ *
+ * Spec: "The Definitive KVM API Documentation"; the order of requests is that
+ * of their dependencies: segments and control registers first.
+ *
+ * With KVM_CAP_SYNC_REGS the general and segment registers and the events go
+ * through kvm_run, with no request of their own.
+ */
+import type { StateAccess } from '../../../isa/isa.ts';
+import { Run } from '../abi.ts';
+import { KvmError, type KvmVcpuPort } from '../port.ts';
+import {
+  DebugRegs,
+  Events,
+  KvmX86,
+  Msr,
+  Msrs,
+  Regs,
+  Sregs,
+  Sregs2,
+  SyncRegs,
+  SyncRegsBit,
+  Xcrs,
+  XSAVE_BYTES,
+} from './abi-x86.ts';
+import { decodeDebugRegs, decodeXcrs, encodeDebugRegs, encodeXcrs } from './debug.ts';
+import { decodeEvents, encodeEvents } from './events.ts';
+import { decodeXsave, encodeXsave, type XsaveShape } from './fpu.ts';
+import { decodeMsrs, encodeMsrs, listMsrs, MSR_FIELDS, type MsrField, msrBytes, msrValue } from './msrs.ts';
+import { decodeRegs, decodeSregs, encodeRegs, encodeSregs, usesPdptes } from './registers.ts';
+
+/** What this host's KVM has. */
+export interface RegisterCapabilities {
+  readonly sregs2: boolean;
+  readonly payload: boolean;
+  /** Bits of SyncRegsBit. */
+  readonly sync: number;
+  readonly xcrs: boolean;
+}
+
+/** A structure: its bytes, a view of them, and what KVM was known to hold. */
+class Block {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  private readonly known: Uint8Array;
+  /** KVM holds what `known` says. */
+  private fresh = false;
+  private readonly get: number;
+  private readonly set: number;
+
+  constructor(size: number, get: number, set: number) {
+    this.bytes = new Uint8Array(size);
+    this.view = new DataView(this.bytes.buffer);
+    this.known = new Uint8Array(size);
+    this.get = get;
+    this.set = set;
+  }
+
+  /** From KVM. */
+  fetch(vcpu: KvmVcpuPort): DataView {
+    vcpu.ioctl(this.get, this.bytes);
+    this.note();
+    return this.view;
+  }
+  /** KVM is known to hold these bytes. */
+  note(): void {
+    this.known.set(this.bytes);
+    this.fresh = true;
+  }
+  /** To KVM, if it does not hold the same already. Afterwards the guest runs, and nothing is known. */
+  put(vcpu: KvmVcpuPort): void {
+    if (!this.same()) vcpu.ioctl(this.set, this.bytes);
+    this.fresh = false;
+  }
+  same(): boolean {
+    if (!this.fresh) return false;
+    const { bytes, known } = this;
+    for (let n = 0; n < bytes.length; n++) if (bytes[n] !== known[n]) return false;
+    return true;
+  }
+  forget(): void {
+    this.fresh = false;
+  }
+}
+
+export class VcpuRegisters {
+  private readonly vcpu: KvmVcpuPort;
+  private readonly has: RegisterCapabilities;
+  private readonly xsaveShape: XsaveShape;
+  /** Those that this KVM has. */
+  private fields: readonly MsrField[];
+  private readonly regs = new Block(Regs.size, KvmX86.getRegs, KvmX86.setRegs);
+  private readonly sregs = new Block(Sregs.size, KvmX86.getSregs, KvmX86.setSregs);
+  private readonly sregs2 = new Block(Sregs2.size, KvmX86.getSregs2, KvmX86.setSregs2);
+  private readonly xsave = new Block(XSAVE_BYTES, KvmX86.getXsave, KvmX86.setXsave);
+  private readonly xcrs = new Block(Xcrs.size, KvmX86.getXcrs, KvmX86.setXcrs);
+  private readonly debug = new Block(DebugRegs.size, KvmX86.getDebugregs, KvmX86.setDebugregs);
+  private readonly events = new Block(Events.size, KvmX86.getVcpuEvents, KvmX86.setVcpuEvents);
+  private readonly msrs: Block;
+  /** Registers that KVM would not take the state's values of, by number: they keep what KVM has. */
+  readonly refused = new Set<number>();
+
+  /** After KVM_SET_CPUID2. */
+  constructor(vcpu: KvmVcpuPort, has: RegisterCapabilities, xsave: XsaveShape) {
+    this.vcpu = vcpu;
+    this.has = has;
+    this.xsaveShape = xsave;
+    this.fields = MSR_FIELDS.filter(({ index }) => readMsr(vcpu, index) !== undefined);
+    this.msrs = new Block(msrBytes(this.fields.length), KvmX86.getMsrs, KvmX86.setMsrs);
+    // What is not the state's there, CR8 and the local APIC's base, stays.
+    this.sregs.fetch(vcpu);
+    if (has.sregs2) this.sregs2.fetch(vcpu);
+    if (has.sync) vcpu.run.setBigUint64(Run.validRegs, BigInt(has.sync), true);
+    this.forget();
+  }
+
+  /** The model-specific registers that are exchanged. */
+  get msrIndices(): readonly number[] {
+    return this.fields.map(({ index }) => index);
+  }
+
+  private forget(): void {
+    for (const block of [this.regs, this.sregs, this.sregs2, this.xsave, this.xcrs, this.debug, this.events, this.msrs])
+      block.forget();
+  }
+
+  /** What KVM holds is as of the next entry, where registers go through kvm_run. */
+  load(state: StateAccess): void {
+    const { vcpu, has } = this;
+    const { run } = vcpu;
+    let dirty = 0;
+    const viaRun = (bit: number) => (has.sync & bit) !== 0;
+    const sync = (bit: number, at: number, bytes: Uint8Array) => {
+      new Uint8Array(run.buffer, run.byteOffset + Run.syncRegs + at, bytes.length).set(bytes);
+      dirty |= bit;
+    };
+    if (viaRun(SyncRegsBit.sregs) && !(has.sregs2 && usesPdptes(state))) {
+      encodeSregs(state, this.sregs.view, false);
+      sync(SyncRegsBit.sregs, SyncRegs.sregs, this.sregs.bytes);
+      this.sregs2.forget();
+    } else if (has.sregs2) {
+      encodeSregs(state, this.sregs2.view, true);
+      this.sregs2.put(vcpu);
+    } else {
+      encodeSregs(state, this.sregs.view, false);
+      this.sregs.put(vcpu);
+    }
+    encodeRegs(state, this.regs.view);
+    if (viaRun(SyncRegsBit.regs)) sync(SyncRegsBit.regs, SyncRegs.regs, this.regs.bytes);
+    else this.regs.put(vcpu);
+    if (has.xcrs) {
+      encodeXcrs(state, this.xcrs.view);
+      this.xcrs.put(vcpu);
+    }
+    encodeXsave(state, this.xsave.view, this.xsaveShape);
+    this.xsave.put(vcpu);
+    this.loadMsrs(state);
+    encodeDebugRegs(state, this.debug.view);
+    this.debug.put(vcpu);
+    encodeEvents(state, this.events.view, has.payload);
+    if (viaRun(SyncRegsBit.events)) sync(SyncRegsBit.events, SyncRegs.events, this.events.bytes);
+    else this.events.put(vcpu);
+    run.setBigUint64(Run.dirtyRegs, run.getBigUint64(Run.dirtyRegs, true) | BigInt(dirty), true);
+  }
+
+  store(state: StateAccess): void {
+    const { vcpu, has } = this;
+    const { run } = vcpu;
+    const block = (bit: number, at: number, from: Block): DataView => {
+      if (!(has.sync & bit)) return from.fetch(vcpu);
+      from.bytes.set(new Uint8Array(run.buffer, run.byteOffset + Run.syncRegs + at, from.bytes.length));
+      return from.view;
+    };
+    const second = has.sregs2 && !(has.sync & SyncRegsBit.sregs);
+    decodeSregs(second ? this.sregs2.fetch(vcpu) : block(SyncRegsBit.sregs, SyncRegs.sregs, this.sregs), state, second);
+    // kvm_run has no page-directory-pointer table.
+    if (has.sregs2 && !second && usesPdptes(state)) decodeSregs(this.sregs2.fetch(vcpu), state, true);
+    decodeRegs(block(SyncRegsBit.regs, SyncRegs.regs, this.regs), state);
+    if (has.xcrs) decodeXcrs(this.xcrs.fetch(vcpu), state);
+    decodeXsave(this.xsave.fetch(vcpu), state, this.xsaveShape);
+    const { fields } = this;
+    if (fields.length > 0) {
+      listMsrs(this.msrIndices, this.msrs.view);
+      decodeMsrs(this.msrs.fetch(vcpu), fields, state);
+    }
+    decodeDebugRegs(this.debug.fetch(vcpu), state);
+    decodeEvents(block(SyncRegsBit.events, SyncRegs.events, this.events), state, has.payload);
+  }
+
+  /** KVM takes registers in order and stops at one whose value it does not like. */
+  private loadMsrs(state: StateAccess): void {
+    const { msrs, vcpu, fields } = this;
+    encodeMsrs(state, fields, msrs.view);
+    if (msrs.same()) return;
+    msrs.forget();
+    for (let first = 0; first < fields.length; ) {
+      const rest = new Uint8Array(msrBytes(fields.length - first));
+      encodeMsrs(state, fields.slice(first), new DataView(rest.buffer));
+      const taken = setMsrs(vcpu, rest);
+      first += taken;
+      if (first < fields.length) this.refused.add(fields[first++].index);
+    }
+  }
+}
+
+/** How many of the list KVM took, from its beginning. */
+function setMsrs(vcpu: KvmVcpuPort, list: Uint8Array): number {
+  try {
+    return vcpu.ioctl(KvmX86.setMsrs, list);
+  } catch (error) {
+    // One alone that is not taken is an error on some kernels.
+    if (error instanceof KvmError && error.errno === 'EINVAL') return 0;
+    throw error;
+  }
+}
+
+/** A model-specific register; undefined where KVM has none. */
+export function readMsr(vcpu: KvmVcpuPort, index: number): bigint | undefined {
+  const bytes = new Uint8Array(msrBytes(1));
+  const view = new DataView(bytes.buffer);
+  listMsrs([index], view);
+  try {
+    return vcpu.ioctl(KvmX86.getMsrs, bytes) === 1 ? msrValue(view, 0) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** False where KVM does not take it. */
+export function writeMsr(vcpu: KvmVcpuPort, index: number, value: bigint): boolean {
+  const bytes = new Uint8Array(msrBytes(1));
+  const view = new DataView(bytes.buffer);
+  listMsrs([index], view);
+  view.setBigUint64(Msrs.header + Msrs.data, value, true);
+  return setMsrs(vcpu, bytes) === 1;
+}
+
+export const readTsc = (vcpu: KvmVcpuPort): bigint => readMsr(vcpu, Msr.tsc) ?? 0n;
