@@ -14,8 +14,16 @@ export interface KvmArchOptions {
   readonly kvm: KvmPort;
   /** kernel-irqchip: whether local interrupt controllers are the kernel's. */
   readonly irqchip: boolean;
+  /** Rate of the counter of time that processors have (x86: the TSC), Hz; the machine's, where nothing else is said. */
+  readonly counterHz?: number;
   /** A register of the processor's identification as the machine has it (x86: CPUID), where KVM may know more. */
   identify?(cpu: number, leaf: number, subleaf: number): readonly [number, number, number, number];
+}
+
+/** A vCPU whose time goes on. */
+export interface TimedVcpu {
+  readonly vcpu: KvmVcpuPort;
+  readonly state: CpuState;
 }
 
 export interface KvmArch {
@@ -27,6 +35,13 @@ export interface KvmArch {
   load(vcpu: KvmVcpuPort, state: CpuState): void;
   /** From KVM to the state. What the Isa derives is recomputed afterwards by `Isa.refresh`. */
   store(vcpu: KvmVcpuPort, state: CpuState): void;
+  /**
+   * Counters of time that go on by themselves: to KVM, for all vCPUs at once. Before they run under KVM, and again when
+   * the machine's clock has stood still. `now`: nanoseconds of that clock.
+   */
+  loadTime?(vcpus: readonly TimedVcpu[], now: () => number): void;
+  /** The same from KVM: when the vCPUs leave it, and before the clock stops. */
+  storeTime?(vcpus: readonly TimedVcpu[], now: () => number): void;
   /** Gives a vCPU back its resources. */
   release?(vcpu: KvmVcpuPort): void;
 }

@@ -229,7 +229,7 @@ export function kvmCpuOffer(kvm: KvmPort): KvmCpuOffer {
     const all = shown(EMULATED);
     const forced = shown(new Set());
     const own = new Set<string>(MACHINES_OWN);
-    const isOffered = (name: string) => forced.has(name) || own.has(name) || (listed.has(name) && all.has(name));
+    const isOffered = (name: string) => forced.has(name) || (all.has(name) && (own.has(name) || listed.has(name)));
     const tscKhz = kvm.checkExtension(CapX86.getTscKhz) > 0 ? one.ioctl(KvmX86.getTscKhz) : 0;
     return {
       features: new Set([...EMULATED].filter(isOffered)),

@@ -10,7 +10,8 @@
  * here, and so is INT n: RIP stands at the instruction, which raises it again.
  * An external interrupt that the controller has given away goes on in
  * `accepted`, a debug trap in `pendingDebug`. NMIs that wait go back to the
- * input that they came from.
+ * input that they came from; whoever loads or stores sees to it that they are in
+ * one place only.
  */
 import type { StateAccess } from '../../../isa/isa.ts';
 import { ACCEPTED, Dr6, Line, Shadow, Vector } from '../../../isa/x86/state.ts';
@@ -44,6 +45,7 @@ export function encodeEvents(state: StateAccess, to: DataView, payload: boolean)
   }
   to.setUint8(interrupt.shadow, SHADOW_TO_KVM[state.get32('shadow')] ?? 0);
   to.setUint8(nmi.masked, state.get32('nmiBlocked') ? 1 : 0);
+  to.setUint8(nmi.pending, state.get32('lines') & Line.nmi ? 1 : 0);
   to.setUint32(Events.flags, valid, true);
 }
 
@@ -65,6 +67,18 @@ export function decodeEvents(from: DataView, state: StateAccess, payload: boolea
   state.set32('nmiBlocked', from.getUint8(nmi.masked) && !delivering ? 1 : 0);
   if (delivering || from.getUint8(nmi.pending)) state.set32('lines', state.get32('lines') | Line.nmi);
   if (state.get32('pendingDebug') || taken || delivering || shadow) state.set32('attention', 1);
+}
+
+/** An NMI is under way in KVM: takes it out of what KVM holds. False where there is none. */
+export function takeNmi(events: DataView): boolean {
+  const { injected, pending, masked } = Events.nmi;
+  const delivering = events.getUint8(injected) !== 0;
+  if (!delivering && events.getUint8(pending) === 0) return false;
+  events.setUint8(injected, 0);
+  events.setUint8(pending, 0);
+  if (delivering) events.setUint8(masked, 0);
+  events.setUint32(Events.flags, EventsValid.nmiPending | EventsValid.shadow, true);
+  return true;
 }
 
 /** Without a payload DR6 has the trap's bits already. */

@@ -12,17 +12,12 @@
  * counter ever goes back. All processors get the same, or they would see each
  * other in the past.
  */
-import type { StateAccess } from '../../../isa/isa.ts';
 import { timeStamp } from '../../../isa/x86/time-stamp.ts';
 import { Kvm } from '../abi.ts';
+import type { TimedVcpu } from '../arch.ts';
 import type { KvmVcpuPort } from '../port.ts';
 import { DeviceAttr, KvmX86, Msr, TSC_CTRL_GROUP, TSC_CTRL_OFFSET } from './abi-x86.ts';
 import { readTsc, writeMsr } from './vcpu-registers.ts';
-
-export interface TimedVcpu {
-  readonly vcpu: KvmVcpuPort;
-  readonly state: StateAccess;
-}
 
 const M64 = (1n << 64n) - 1n;
 

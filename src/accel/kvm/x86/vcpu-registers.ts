@@ -8,6 +8,7 @@
  * through kvm_run, with no request of their own.
  */
 import type { StateAccess } from '../../../isa/isa.ts';
+import { Line } from '../../../isa/x86/state.ts';
 import { Run } from '../abi.ts';
 import { KvmError, type KvmVcpuPort } from '../port.ts';
 import {
@@ -25,7 +26,7 @@ import {
   XSAVE_BYTES,
 } from './abi-x86.ts';
 import { decodeDebugRegs, decodeXcrs, encodeDebugRegs, encodeXcrs } from './debug.ts';
-import { decodeEvents, encodeEvents } from './events.ts';
+import { decodeEvents, encodeEvents, takeNmi } from './events.ts';
 import { decodeXsave, encodeXsave, type XsaveShape } from './fpu.ts';
 import { decodeMsrs, encodeMsrs, listMsrs, MSR_FIELDS, type MsrField, msrBytes, msrValue } from './msrs.ts';
 import { decodeRegs, decodeSregs, encodeRegs, encodeSregs, usesPdptes } from './registers.ts';
@@ -89,7 +90,7 @@ export class VcpuRegisters {
   private readonly has: RegisterCapabilities;
   private readonly xsaveShape: XsaveShape;
   /** Those that this KVM has. */
-  private fields: readonly MsrField[];
+  private readonly fields: readonly MsrField[];
   private readonly regs = new Block(Regs.size, KvmX86.getRegs, KvmX86.setRegs);
   private readonly sregs = new Block(Sregs.size, KvmX86.getSregs, KvmX86.setSregs);
   private readonly sregs2 = new Block(Sregs2.size, KvmX86.getSregs2, KvmX86.setSregs2);
@@ -106,7 +107,7 @@ export class VcpuRegisters {
     this.vcpu = vcpu;
     this.has = has;
     this.xsaveShape = xsave;
-    this.fields = MSR_FIELDS.filter(({ index }) => readMsr(vcpu, index) !== undefined);
+    this.fields = MSR_FIELDS.filter(({ index }) => exchanges(vcpu, index));
     this.msrs = new Block(msrBytes(this.fields.length), KvmX86.getMsrs, KvmX86.setMsrs);
     // What is not the state's there, CR8 and the local APIC's base, stays.
     this.sregs.fetch(vcpu);
@@ -161,6 +162,7 @@ export class VcpuRegisters {
     encodeEvents(state, this.events.view, has.payload);
     if (viaRun(SyncRegsBit.events)) sync(SyncRegsBit.events, SyncRegs.events, this.events.bytes);
     else this.events.put(vcpu);
+    state.set32('lines', state.get32('lines') & ~Line.nmi);
     run.setBigUint64(Run.dirtyRegs, run.getBigUint64(Run.dirtyRegs, true) | BigInt(dirty), true);
   }
 
@@ -185,7 +187,9 @@ export class VcpuRegisters {
       decodeMsrs(this.msrs.fetch(vcpu), fields, state);
     }
     decodeDebugRegs(this.debug.fetch(vcpu), state);
-    decodeEvents(block(SyncRegsBit.events, SyncRegs.events, this.events), state, has.payload);
+    const events = block(SyncRegsBit.events, SyncRegs.events, this.events);
+    decodeEvents(events, state, has.payload);
+    if (takeNmi(events)) vcpu.ioctl(KvmX86.setVcpuEvents, this.events.bytes);
   }
 
   /** KVM takes registers in order and stops at one whose value it does not like. */
@@ -225,6 +229,12 @@ export function readMsr(vcpu: KvmVcpuPort, index: number): bigint | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** KVM has the register, and takes back what it gave. */
+function exchanges(vcpu: KvmVcpuPort, index: number): boolean {
+  const value = readMsr(vcpu, index);
+  return value !== undefined && writeMsr(vcpu, index, value);
 }
 
 /** False where KVM does not take it. */

@@ -6,7 +6,7 @@
  */
 import type { CpuState } from '../../cpu-state.ts';
 import { Cap } from '../abi.ts';
-import type { KvmArch, KvmArchOptions } from '../arch.ts';
+import type { KvmArch, KvmArchOptions, TimedVcpu } from '../arch.ts';
 import { KvmError, type KvmVcpuPort, type KvmVmPort } from '../port.ts';
 import { CapX86, KvmX86, Msr, SyncRegsBit } from './abi-x86.ts';
 import {
@@ -20,7 +20,7 @@ import {
 } from './cpuid.ts';
 import { enableCap, filterMsrs } from './msr-filter.ts';
 import { KVM_SERVES } from './msrs.ts';
-import { loadTime, setRate, storeTime, type TimedVcpu } from './time.ts';
+import { loadTime, setRate, storeTime } from './time.ts';
 import { type RegisterCapabilities, VcpuRegisters } from './vcpu-registers.ts';
 
 /** Three pages that Intel's processors need for real mode, and one for a page table: below the firmware, where no RAM is. */
@@ -28,8 +28,6 @@ const IDENTITY_MAP = 0xfeff_c000;
 const TSS = 0xfeff_d000;
 
 export interface X86KvmOptions extends KvmArchOptions {
-  /** Rate of the time-stamp counters, Hz. */
-  readonly tscHz?: number;
   /** Registers may go through kvm_run (the default). Off where they are looked at without an entry between. */
   readonly sync?: boolean;
 }
@@ -71,13 +69,14 @@ export class X86KvmArch implements KvmArch {
   setUpVcpu(vcpu: KvmVcpuPort, state: CpuState): void {
     const { options } = this;
     if (!options) throw new Error('setUpVm comes first');
-    const { identify, tscHz } = options;
+    const { identify, counterHz } = options;
     if (identify) {
       const entries = cpuidEntries((leaf, subleaf) => identify(state.index, leaf, subleaf));
       vcpu.ioctl(KvmX86.setCpuid2, encodeCpuid(entries));
       this.changes = cpuidChanges(entries, shownCpuid(vcpu));
     }
-    if (tscHz !== undefined) this.checkRate(setRate(vcpu, Math.round(tscHz / 1000), this.tscControl), tscHz);
+    if (counterHz !== undefined)
+      this.checkRate(setRate(vcpu, Math.round(counterHz / 1000), this.tscControl), counterHz);
     const components = xsaveComponents(shownCpuid(vcpu));
     this.registers.set(vcpu, new VcpuRegisters(vcpu, this.capabilities, { components, pkru: this.pkru }));
   }
