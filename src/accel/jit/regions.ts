@@ -87,7 +87,8 @@ export class Regions {
     this.pending.set(job.id, job);
     this.places.add(place);
     if (this.port) {
-      this.cache.cool(page, offset);
+      // Nobody asks again until there is an answer.
+      this.cache.decline(page, offset);
       this.queue.push(job);
     } else if (this.compiler) {
       const { bytes, imports, regions } = this.compiler.compile([job]);
@@ -158,6 +159,7 @@ export class Regions {
       if (job.page !== page && job.before?.page !== page && job.behind?.page !== page) continue;
       this.pending.delete(id);
       this.places.delete(job.page + job.offset);
+      if (job.page !== page) this.cache.cool(job.page, job.offset);
     }
   }
 
