@@ -19,7 +19,7 @@ import {
   type PageLayout,
 } from './layout.ts';
 import { PlainOperations } from './plain-operations.ts';
-import { Fixed, HANDLER_LIMIT } from './reasons.ts';
+import { DECLINED, Fixed, HANDLER_LIMIT } from './reasons.ts';
 
 /** How many instructions are decoded ahead at most. */
 const AHEAD = 64;
@@ -163,7 +163,7 @@ export class CodeCache {
     if (spill !== undefined) {
       const word = this.operationAt(page, at);
       const side = this.sideAt(page, at);
-      const cell = view.getUint32(side, true);
+      const cell = view.getInt32(side, true);
       // An instruction that begins here goes on as a region, or is the host's to execute: its operands are gone.
       if (cell >= HANDLER_LIMIT) view.setUint32(side, (cell & -HANDLER_LIMIT) | Fixed.inside, true);
       else view.setUint16(word, Fixed.inside, true);
@@ -238,7 +238,7 @@ export class CodeCache {
     const window = new Uint8Array(2 * maxLength);
     for (let offset = PAGE - maxLength + granule; offset < PAGE; offset += granule) {
       const now = view.getUint16(this.operationAt(page, offset), true);
-      const cell = view.getUint32(this.sideAt(page, offset), true);
+      const cell = view.getInt32(this.sideAt(page, offset), true);
       const own = cell >= HANDLER_LIMIT ? cell & (HANDLER_LIMIT - 1) : now;
       if (own !== Fixed.straddleKnown && own !== Fixed.straddleSeen) continue;
       const here = PAGE - offset;
@@ -258,7 +258,7 @@ export class CodeCache {
     const { view } = this.space;
     const at = this.operationAt(page, offset);
     const side = this.sideAt(page, offset);
-    const cell = view.getUint32(side, true);
+    const cell = view.getInt32(side, true);
     const own = cell >= HANDLER_LIMIT ? cell & (HANDLER_LIMIT - 1) : view.getUint16(at, true);
     view.setUint32(side, region * HANDLER_LIMIT + own, true);
     view.setUint16(at, Fixed.pageEnd, true);
@@ -268,7 +268,7 @@ export class CodeCache {
   unsetRegion(page: number, offset: number): void {
     const { view } = this.space;
     const side = this.sideAt(page, offset);
-    const cell = view.getUint32(side, true);
+    const cell = view.getInt32(side, true);
     if (cell < HANDLER_LIMIT) return;
     view.setUint16(this.operationAt(page, offset), cell & (HANDLER_LIMIT - 1), true);
     view.setUint32(side, 0, true);
@@ -276,7 +276,7 @@ export class CodeCache {
 
   /** Takes a place out of the running for compilation. */
   decline(page: number, offset: number): void {
-    this.space.view.setUint32(this.sideAt(page, offset), HANDLER_LIMIT - 1, true);
+    this.space.view.setInt32(this.sideAt(page, offset), DECLINED, true);
   }
 
   /** Starts counting a place anew. */

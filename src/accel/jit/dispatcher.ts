@@ -123,7 +123,7 @@ export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionTyp
   e.memory(op.I32_LOAD, page.side);
   e.tee(SLOT);
   e.i32Const(HANDLER_LIMIT);
-  e.op(op.i32Compare.lt_u);
+  e.op(op.i32Compare.lt_s);
   e.if(true);
   e.get(PC);
   e.return();
@@ -215,7 +215,7 @@ export function emitRun(
   e.if();
   e.get(SLOT);
   e.i32Const(HANDLER_LIMIT);
-  e.op(op.i32Compare.ge_u);
+  e.op(op.i32Compare.ge_s);
   e.if();
   e.get(PC);
   e.i32Const(DEPTH);
@@ -241,7 +241,7 @@ export function emitRun(
   e.end();
   e.get(SLOT);
   e.i32Const(HOT);
-  e.op(op.i32Compare.lt_u);
+  e.op(op.i32Compare.lt_s);
   e.if();
   e.get(ENTRY);
   e.get(SLOT);
@@ -262,7 +262,7 @@ export function emitRun(
   storeCell(e, CELL.interpret, () => e.i32Const(0));
   e.get(SLOT);
   e.i32Const(HANDLER_LIMIT);
-  e.op(op.i32Compare.ge_u);
+  e.op(op.i32Compare.ge_s);
   e.if();
   e.get(SLOT);
   e.i32Const(HANDLER_LIMIT - 1);

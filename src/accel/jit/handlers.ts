@@ -273,7 +273,7 @@ function jump(e: Emitter, lowering: HandlerLowering, target: Value, reach: Reach
     e.op(op.i32Integer.add);
     e.tee(COUNT);
     e.i32Const(HOT);
-    e.op(op.i32Compare.ge_u);
+    e.op(op.i32Compare.ge_s);
     e.get(N);
     e.i32Const(0);
     e.op(op.i32Compare.le_s);

@@ -49,5 +49,9 @@ export const Fixed = {
 /** Numbers of handlers are below this; compiled regions come after. */
 export const HANDLER_BITS = 14;
 export const HANDLER_LIMIT = 1 << HANDLER_BITS;
+/** Numbers of regions are below this: with a handler's number they fill the positive side cells. */
+export const REGION_LIMIT = 2 ** (31 - HANDLER_BITS);
+/** What side cells count up from where no region is wanted. */
+export const DECLINED = -(2 ** 31);
 /** Executions of a place before it is compiled. */
 export const HOT = 400;

@@ -7,7 +7,7 @@ import type { CodeCache } from './code-cache.ts';
 import type { CommonHandler } from './common-handlers.ts';
 import { type CodePlace, type Job, RegionCompiler } from './compiler.ts';
 import type { CompilerPort, FromCompiler } from './compiler-port.ts';
-import { HANDLER_LIMIT } from './reasons.ts';
+import { HANDLER_LIMIT, REGION_LIMIT } from './reasons.ts';
 import type { Linker } from './linker.ts';
 
 /** Jobs that wait for the compiler at most; what is hot beyond that will be hot again. */
@@ -123,7 +123,7 @@ export class Regions {
       if (!job) continue; // its code has changed meanwhile
       this.pending.delete(id);
       this.places.delete(job.page + job.offset);
-      if (instructions === 0) {
+      if (instructions === 0 || (this.free.length === 0 && this.next === REGION_LIMIT)) {
         this.cache.decline(job.page, job.offset);
         continue;
       }
