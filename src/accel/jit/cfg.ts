@@ -42,7 +42,7 @@ export interface Block {
 }
 
 /** Bounds on one region. */
-const MAX_INSTRUCTIONS = 700;
+const MAX_INSTRUCTIONS = 200;
 
 /** The code around a page: offsets from -4096 up to 8192 where the neighbours are known. */
 export interface CodePage {
@@ -51,6 +51,8 @@ export interface CodePage {
   known(offset: number): boolean;
   /** Whether the instruction there has been executed, or was decoded with one that was. */
   executed(offset: number): boolean;
+  /** Whether a region begins there that is better entered than written once more. */
+  entered(offset: number): boolean;
   /** The instruction there; undefined when there is none, or not all of it is known. */
   decode(offset: number): Decoded | undefined;
 }
@@ -94,6 +96,7 @@ class Discovery {
     while (work.length > 0) {
       let offset = work.pop() as number;
       while (!seen.has(offset) && count < MAX_INSTRUCTIONS) {
+        if (offset !== entry && this.page.entered(offset)) break;
         const d = this.decode(offset);
         if (!d || stops(d)) {
           if (d && offset === entry) seen.add(offset);

@@ -7,7 +7,7 @@ import type { Callable } from '../../ir/code.ts';
 import type { Decoded, Isa } from '../../isa/isa.ts';
 import { type Block, discover, type Step } from './cfg.ts';
 import { REGION } from './dispatcher.ts';
-import { Fixed } from './reasons.ts';
+import { Fixed, HANDLER_LIMIT } from './reasons.ts';
 import { calleesOf } from './callees.ts';
 import { type CommonHandlers, compileCommon } from './common-handlers.ts';
 import { OPERATION, type PageLayout, pageLayout } from './layout.ts';
@@ -15,6 +15,7 @@ import { type MemoryImport, ModuleBuilder } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { RegionEmitter } from './region.ts';
 import { type Neighbour, plan, type RegionPlan } from './region-plan.ts';
+import { WrittenRegions } from './written-regions.ts';
 
 const PAGE = 4096;
 
@@ -68,6 +69,7 @@ export class RegionCompiler {
   private readonly view: DataView;
   private readonly cpuAddress: number | undefined;
   private readonly memory: MemoryImport;
+  private readonly written = new WrittenRegions();
 
   constructor(isa: Isa, { memory, cpuAddress }: Omit<CompilerOptions, 'isa'>) {
     this.isa = isa;
@@ -106,6 +108,7 @@ export class RegionCompiler {
       const neighbours: Neighbour[] = [];
       if (used.before && job.before) neighbours.push({ distance: -PAGE, page: job.before.page });
       if (used.behind && job.behind) neighbours.push({ distance: PAGE, page: job.behind.page });
+      this.written.add(job.host + job.offset, job.mode, instructions);
       plans.push({ job, plan: plan(blocks), neighbours });
       return { id: job.id, instructions, pages: [job.page, ...neighbours.map(({ page }) => page)] };
     });
@@ -143,6 +146,12 @@ export class RegionCompiler {
             handler === Fixed.straddleSeen ||
             handler >= Fixed.first
           );
+        },
+        entered: (at) => {
+          const place = placeOf(at);
+          if (!place) return false;
+          const side = place.page + layout.side + (inPage(at) >> layout.shift) * 4;
+          return this.written.isWorthEntering(place.host + inPage(at), mode, view.getInt32(side, true) >= HANDLER_LIMIT);
         },
         decode: (at) => {
           const place = placeOf(at);
