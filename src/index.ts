@@ -12,17 +12,20 @@
 import { readFile } from 'node:fs/promises';
 import { ConfigError, HostError, TrapframeError } from './bits/errors.ts';
 import { SerialStream } from './control/serial-stream.ts';
+import type { AcceleratorName } from './accel/switching.ts';
 import { size } from './cli/options-values.ts';
 import type { CharBackend } from './hw/chardev.ts';
 import type { Disk } from './hw/disk.ts';
 import type { DisplaySource } from './hw/display.ts';
 import type { MachineApi, MachineEvents, MachineInput, RunState, ShutdownCause, VcpuView } from './machine/api.ts';
-import type { DeviceConfig, DriveConfig, MachineConfig } from './machine/config.ts';
+import type { AccelConfig, DeviceConfig, DriveConfig, MachineConfig } from './machine/config.ts';
 import { PC_NAMES } from './machine/pc-names.ts';
 
 export { ConfigError, HostError, TrapframeError };
 export { SerialStream };
 export type {
+  AccelConfig,
+  AcceleratorName,
   CharBackend,
   DeviceConfig,
   Disk,
@@ -64,7 +67,8 @@ export interface MachineOptions {
   readonly memory?: number | string;
   readonly cpus?: number;
   readonly cpu?: { readonly model?: string; readonly features?: Readonly<Record<string, boolean | string>> };
-  readonly accel?: 'jit' | 'reference';
+  /** The first of these that can be had; `jit` when left out. `auto`: KVM where it is the faster one. */
+  readonly accel?: AccelConfig;
   /** `default` is the built-in SBI of `virt`, and SeaBIOS for a PC. */
   readonly bios?: 'none' | 'default' | { readonly file: string } | Uint8Array;
   readonly kernel?: FileOrBytes;
@@ -192,8 +196,17 @@ export class Machine implements AsyncDisposable {
   get state(): RunState {
     return this.core.state;
   }
-  get accelerator(): string {
+  /** The accelerator that runs it now. */
+  get accelerator(): AcceleratorName {
     return this.core.accelerator;
+  }
+  /**
+   * Moves the machine, running or not, to another accelerator, between two instructions; nothing inside notices. To KVM
+   * only where `accel` named it: the machine is made so that KVM can run it. Throws ConfigError or HostError, and
+   * everything stays as it was, where that one cannot be had.
+   */
+  switchAccelerator(name: AcceleratorName): Promise<void> {
+    return this.core.switchAccelerator(name);
   }
   /** The processors: registers by the specification's names, translation of addresses. */
   get cpus(): readonly VcpuView[] {

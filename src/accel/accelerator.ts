@@ -76,6 +76,13 @@ export interface Accelerator {
   readonly vcpus: readonly Vcpu[];
   /** Bytes of guest memory were changed by someone else than a vCPU (DMA, loader, debugger). */
   written(address: number, length: number): void;
+  /** Another accelerator takes over: everything it needs stands in memory afterwards. */
+  suspended?(): void;
+  /** This one takes over; `refresh` of each vCPU follows. */
+  resumed?(): void;
+  /** The machine's clock goes on; it is going to stand still. Absent where no counter runs beside it. */
+  startTime?(): void;
+  stopTime?(): void;
   /** All of guest memory may have been changed by another accelerator. Absent where nothing is kept of it. */
   forget?(): void;
   close(): void;

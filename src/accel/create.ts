@@ -1,10 +1,16 @@
 /**
- * Builds accelerators by name. All of a machine's accelerators may stand on one
- * space and one set of CPU states, so that a running machine can be handed over.
+ * Builds a machine's accelerators by name: all on one space and one set of CPU
+ * states, so that a running machine can be handed over. Only what is used is
+ * loaded.
  */
-import type { AcceleratorOptions, Board, SpaceAccelerator } from './accelerator.ts';
+import type { Isa } from '../isa/isa.ts';
+import type { AcceleratorOptions, SpaceAccelerator, StateVcpu } from './accelerator.ts';
+import type { Ground } from './jit/ground.ts';
+import type { KvmArch, KvmArchOptions, KvmEvents } from './kvm/arch.ts';
+import { KvmError, type KvmPort } from './kvm/port.ts';
+import { type AcceleratorName, type Fallback, SwitchingAccelerator } from './switching.ts';
 
-/** Only the accelerator that is asked for is loaded. The instruction set comes from `loadIsa`. */
+/** The accelerator that is asked for alone. The instruction set comes from `loadIsa`. */
 export async function createAccelerator(
   kind: 'reference' | 'jit',
   options: AcceleratorOptions,
@@ -17,16 +23,91 @@ export async function createAccelerator(
   return new JitAccelerator(options);
 }
 
-/**
- * The reference accelerator on the state of another one, to take a running machine over: at any time between two
- * runs. Whoever hands the machine back drops the other's translations first (`flushTranslations` of each vCPU).
- */
-export async function referenceBeside(other: SpaceAccelerator, board: Board): Promise<SpaceAccelerator> {
-  const { ReferenceAccelerator } = await import('./reference/reference-accelerator.ts');
-  return new ReferenceAccelerator({
-    space: other.space,
-    states: other.vcpus.map(({ state }) => state),
-    board,
-    onWritten: (address, length) => other.written(address, length),
+export interface SwitchingOptions extends AcceleratorOptions {
+  /** Tried in order. */
+  readonly names: readonly AcceleratorName[];
+  /** Opens /dev/kvm; throws KvmError. Undefined: this host knows no KVM. */
+  readonly kvm?: (() => KvmPort) | undefined;
+  /** Why KVM cannot run this machine, whatever the host has; undefined: it can. */
+  readonly noKvm?: string | undefined;
+  readonly identify?: KvmArchOptions['identify'];
+  /** Says why a name was passed over. */
+  refused(name: AcceleratorName, error: Error): void;
+  onMoved?(message: string): void;
+}
+
+/** All of a machine's accelerators behind one face. Throws ConfigError, KvmError. */
+export async function createSwitching(options: SwitchingOptions): Promise<SwitchingAccelerator> {
+  const { jitGround } = await import('./jit/ground.ts');
+  const ground = jitGround(options);
+  const switching: { made?: SwitchingAccelerator } = {};
+  const onWritten = (address: number, length: number) => switching.made?.written(address, length);
+  const reference = once(async () => {
+    const { ReferenceAccelerator } = await import('./reference/reference-accelerator.ts');
+    return new ReferenceAccelerator({ ...ground, board: options.board, onWritten });
   });
+  const made = await SwitchingAccelerator.create(
+    {
+      ...ground,
+      board: options.board,
+      onMoved: options.onMoved,
+      async open(name, fallback) {
+        if (name === 'reference') return reference();
+        if (name === 'kvm') return openKvm(options, ground, await reference(), fallback);
+        const { JitAccelerator } = await import('./jit/jit.ts');
+        return new JitAccelerator({ ...options, ground });
+      },
+    },
+    options.names,
+    options.refused,
+  );
+  switching.made = made;
+  return made;
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+async function openKvm(
+  options: SwitchingOptions,
+  ground: Ground,
+  reference: { readonly vcpus: readonly StateVcpu[] },
+  fallback: Fallback,
+): Promise<SpaceAccelerator> {
+  if (options.noKvm !== undefined) throw new KvmError('kvm-machine', options.noKvm, 'use -accel jit');
+  if (!options.kvm) throw new KvmError('kvm-host', 'this host has no way to KVM', 'use -accel jit');
+  const { arch, events } = await loadKvmArch(options.isa);
+  const { KvmAccelerator } = await import('./kvm/kvm.ts');
+  const kvm = options.kvm();
+  try {
+    return new KvmAccelerator({
+      kvm,
+      ...ground,
+      board: options.board,
+      arch,
+      events,
+      identify: options.identify,
+      refresh: (state) => reference.vcpus[state.index].refresh(),
+      translate: (state, virtual) => reference.vcpus[state.index].translate(virtual),
+      emulate: fallback,
+    });
+  } catch (error) {
+    kvm.close();
+    throw error;
+  }
+}
+
+async function loadKvmArch(isa: Isa): Promise<{ readonly arch: KvmArch; readonly events: KvmEvents }> {
+  if (isa.name !== 'x86_64')
+    throw new KvmError('kvm-machine', `there is no KVM for ${isa.name} guests here yet`, 'use -accel jit');
+  const [{ x86Arch }, { x86Interrupts }] = await Promise.all([
+    import('./kvm/x86/x86-arch.ts'),
+    import('./kvm/x86/interrupts.ts'),
+  ]);
+  return { arch: x86Arch(), events: x86Interrupts() };
 }

@@ -1,11 +1,12 @@
 /** A MachineApi for tests of protocols: memory and registers that are there, and a life without a guest. */
+import { ConfigError } from '../bits/errors.ts';
 import type { MachineApi, MachineEvents, MachineInput, RunState, ShutdownCause, VcpuView } from '../machine/api.ts';
 
 const RAM_BASE = 0x8000_0000;
 
 export class TestMachine implements MachineApi {
   readonly name = 'virt';
-  readonly accelerator = 'reference';
+  accelerator: MachineApi['accelerator'] = 'reference';
   state: RunState = 'prelaunch';
   readonly ram = new Uint8Array(1 << 17);
   readonly registers = new Map<string, bigint>([
@@ -53,6 +54,11 @@ export class TestMachine implements MachineApi {
     if (this.state === 'shutdown') return;
     this.enter('shutdown');
     this.emit('shutdown', { cause, code: 0 });
+  }
+  async switchAccelerator(name: MachineApi['accelerator']): Promise<void> {
+    await Promise.resolve();
+    if (name === 'kvm') throw new ConfigError('kvm-missing', 'there is no KVM here', 'use -accel jit');
+    this.accelerator = name;
   }
   readMemory(address: number, length: number): Uint8Array | undefined {
     const at = address - RAM_BASE;

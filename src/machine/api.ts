@@ -3,6 +3,7 @@
  * QMP and the public API all stand on this interface.
  */
 
+import type { AcceleratorName } from '../accel/switching.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { InputEvent } from '../hw/input.ts';
 
@@ -55,7 +56,13 @@ export interface MachineApi {
   readonly name: string;
   readonly state: RunState;
   readonly vcpus: readonly VcpuView[];
-  readonly accelerator: string;
+  /** The accelerator that runs it now. */
+  readonly accelerator: AcceleratorName;
+  /**
+   * Moves the machine, running or not, to another accelerator, between two instructions; nothing inside notices. Throws
+   * ConfigError or HostError, and everything stays as it was, where that one cannot be had.
+   */
+  switchAccelerator(name: AcceleratorName): Promise<void>;
   /** Starts a fresh machine or resumes a paused one. */
   start(): void;
   pause(): Promise<void>;
@@ -74,6 +81,6 @@ export interface MachineApi {
   writeMemory(address: number, data: Uint8Array): boolean;
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void;
   /** Lines for `info qtree`, `info mtree`, ... */
-  describe(topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit'): string;
+  describe(topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit' | 'kvm'): string;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -2,6 +2,7 @@
  * What a machine is made of, after every command line or API has been parsed
  * and every file opened. Names are QEMU's.
  */
+import type { AcceleratorName } from '../accel/switching.ts';
 import type { CharBackend } from '../hw/chardev.ts';
 import type { Disk } from '../hw/disk.ts';
 import type { Link } from '../hw/link.ts';
@@ -60,12 +61,18 @@ export interface BootConfig {
   readonly rebootTimeout?: number;
 }
 
+export type AccelConfig = AcceleratorName | 'auto' | readonly AcceleratorName[];
+
 export interface MachineConfig {
   /** `virt` */
   readonly machine: string;
   /** Machine properties, e.g. `{ 'acpi': 'off', 'aclint': 'on' }`. */
   readonly machineProperties?: Readonly<Record<string, string>>;
-  readonly accel: 'jit' | 'reference';
+  /**
+   * The first of these that can be had runs the machine; it can move to the others. `auto`: KVM where it is faster than
+   * the JIT, else the JIT.
+   */
+  readonly accel: AccelConfig;
   readonly cpu: CpuConfig;
   readonly cpus: number;
   /** Bytes of RAM. */

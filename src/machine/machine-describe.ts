@@ -1,12 +1,13 @@
 /** The monitor's pictures of a machine: `info qtree`, `info mtree`, `info block`, ... */
-import type { Accelerator } from '../accel/accelerator.ts';
+import type { SwitchingAccelerator } from '../accel/switching.ts';
+import { describeKvm } from './kvm-describe.ts';
 import type { MachineApi } from './api.ts';
 import type { MachineConfig } from './config.ts';
 import type { MachineBoard } from './board.ts';
 
 export type DescribeTopic = Parameters<MachineApi['describe']>[0];
 
-export function describe(topic: DescribeTopic, config: MachineConfig, board: MachineBoard, accel: Accelerator): string {
+export function describe(topic: DescribeTopic, config: MachineConfig, board: MachineBoard, accel: SwitchingAccelerator): string {
   switch (topic) {
     case 'qtree':
       return [
@@ -36,6 +37,8 @@ export function describe(topic: DescribeTopic, config: MachineConfig, board: Mac
       return config.chardevs
         .map(({ id, backend }) => `${id}: ${backend.connected === false ? 'nobody is there' : 'open'}`)
         .join('\n');
+    case 'kvm':
+      return describeKvm(accel);
     case 'jit':
       return [
         `accelerator: ${accel.name}`,

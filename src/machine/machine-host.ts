@@ -1,4 +1,5 @@
 import type { CompilerPort } from '../accel/jit/compiler-port.ts';
+import type { KvmPort } from '../accel/kvm/port.ts';
 
 /** What a machine needs from the process or page that it runs in. */
 export interface MachineHost {
@@ -14,6 +15,10 @@ export interface MachineHost {
   compiler?(): CompilerPort | undefined;
   /** Runs `make`, letting the WebAssembly modules that it makes be optimised after few calls: they are all hot. */
   hot?<T>(make: () => T): T;
+  /** Opens KVM; throws KvmError. Absent where the host cannot know of any. */
+  kvm?(): KvmPort;
+  /** Whether KVM is there and runs most guests faster than the JIT does. */
+  kvmIsFast?(): boolean;
   /** Fills its argument (at most 64 KiB) with random bytes. */
   random(into: Uint8Array): void;
 }

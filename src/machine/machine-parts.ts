@@ -1,5 +1,7 @@
 /** What a machine is made of, whatever its processor; nothing runs yet. */
 import type { AcceleratorOptions, Board, SpaceAccelerator, StateVcpu } from '../accel/accelerator.ts';
+import type { SwitchingOptions } from '../accel/create.ts';
+import type { AcceleratorName, SwitchingAccelerator } from '../accel/switching.ts';
 import type { DeviceLog, Dma } from '../hw/device.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { MachineInput, VcpuView } from './api.ts';
@@ -10,7 +12,7 @@ import type { MachineHost } from './machine-host.ts';
 import type { RunLoop } from './run-loop.ts';
 
 export interface MachineParts {
-  readonly accel: SpaceAccelerator;
+  readonly accel: SwitchingAccelerator;
   /** The board as accelerators see it. */
   readonly hooks: Board;
   readonly clock: MachineClock;
@@ -30,6 +32,32 @@ export function compilerOf(host: MachineHost): Pick<AcceleratorOptions, 'compile
   return {
     compiler: host.compiler && (() => host.compiler?.()),
     hot: host.hot && ((make) => (host.hot ? host.hot(make) : make())),
+  };
+}
+
+/** The accelerators that are asked for, in order. */
+export function accelNames({ accel, icount }: MachineConfig, host: MachineHost): readonly AcceleratorName[] {
+  if (accel === 'auto') return !icount && host.kvmIsFast?.() ? ['kvm', 'jit'] : ['jit'];
+  return typeof accel === 'string' ? [accel] : accel;
+}
+
+/** What is the same for every machine in the options of its accelerators. */
+export function switchingOptions(
+  config: MachineConfig,
+  host: MachineHost,
+): Pick<SwitchingOptions, 'names' | 'kvm' | 'noKvm' | 'refused' | 'onMoved' | 'compiler' | 'hot'> {
+  const names = accelNames(config, host);
+  const note = (line: string) => config.log?.write(line);
+  let noKvm: string | undefined;
+  if (config.icount) noKvm = 'KVM cannot count instructions, which -icount needs';
+  else if (!names.includes('kvm')) noKvm = 'the machine was not made for KVM: -accel jit:kvm makes one that is';
+  return {
+    names,
+    kvm: host.kvm && (() => (host.kvm as NonNullable<typeof host.kvm>)()),
+    noKvm,
+    refused: (name, error) => note(`${name}: ${error.message}`),
+    onMoved: (message) => note(message),
+    ...compilerOf(host),
   };
 }
 

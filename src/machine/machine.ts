@@ -5,7 +5,7 @@
  * Invariant: everything that changes the machine as a whole (reset, pause,
  * power-off) happens between two slices of the run loop.
  */
-import { referenceBeside } from '../accel/create.ts';
+import type { AcceleratorName } from '../accel/switching.ts';
 import type { DeviceLog } from '../hw/device.ts';
 import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from './api.ts';
 import type { MachineConfig } from './config.ts';
@@ -26,9 +26,6 @@ export class Machine implements MachineApi {
   error: unknown;
   private readonly config: MachineConfig;
   private readonly accel: MachineParts['accel'];
-  /** The one that runs now: `accel`, or another on the same state. */
-  private active: MachineParts['accel'];
-  private readonly hooks: MachineParts['hooks'];
   private readonly clock: MachineParts['clock'];
   private readonly loop: MachineParts['loop'];
   private readonly board: MachineParts['board'];
@@ -41,7 +38,6 @@ export class Machine implements MachineApi {
   /** Counts the stretches of running; one that is not the newest ends. */
   private stretch = 0;
   private request: Request | undefined;
-  private beside: Promise<MachineParts['accel']> | undefined;
   private closed: Promise<void> | undefined;
   private announced = false;
 
@@ -51,15 +47,13 @@ export class Machine implements MachineApi {
   }
 
   private constructor(config: MachineConfig, parts: MachineParts) {
-    const { accel, hooks, clock, loop, board, log, outcome } = parts;
+    const { accel, clock, loop, board, log, outcome } = parts;
     this.resetCpus = parts.resetCpus;
     this.display = parts.display;
     this.input = parts.input;
     this.name = config.machine;
     this.config = config;
     this.accel = accel;
-    this.active = accel;
-    this.hooks = hooks;
     this.clock = clock;
     this.loop = loop;
     this.board = board;
@@ -74,21 +68,13 @@ export class Machine implements MachineApi {
     return this.current;
   }
 
-  get accelerator(): string {
-    return this.active.name;
+  get accelerator(): AcceleratorName {
+    return this.accel.name;
   }
 
-  /**
-   * Hands the machine, running or not, to the reference accelerator, or back to its own; between two instructions of
-   * every vCPU.
-   */
-  async handOver(to: 'reference' | 'own'): Promise<void> {
-    // Asked from within a slice, by a device's output: not before its end.
-    const next = await (to === 'own' || this.accel.name === 'reference' ? this.accel : this.reference());
-    if (this.active === next) return;
-    if (next === this.accel) for (const vcpu of this.accel.vcpus) vcpu.flushTranslations?.();
-    this.active = next;
-    this.loop.replace(next.vcpus);
+  async switchAccelerator(name: AcceleratorName): Promise<void> {
+    await this.accel.switchTo(name);
+    this.loop.attendAll();
   }
 
   /** A fresh machine starts; a paused one goes on. */
@@ -155,11 +141,6 @@ export class Machine implements MachineApi {
     return this.stop();
   }
 
-  private reference(): Promise<MachineParts['accel']> {
-    this.beside ??= referenceBeside(this.accel, this.hooks);
-    return this.beside;
-  }
-
   private go(): void {
     const before = this.running ?? Promise.resolve();
     const stretch = ++this.stretch;
@@ -177,6 +158,7 @@ export class Machine implements MachineApi {
   private async live(stretch: number): Promise<void> {
     if (stretch !== this.stretch) return; // paused again before it began
     this.clock.start();
+    this.accel.startTime();
     this.loop.attendAll();
     try {
       while (stretch === this.stretch) {
@@ -188,8 +170,13 @@ export class Machine implements MachineApi {
     } catch (error) {
       this.fail(error);
     } finally {
-      this.clock.stop();
+      this.stopTime();
     }
+  }
+
+  private stopTime(): void {
+    this.accel.stopTime();
+    this.clock.stop();
   }
 
   private ask(request: Request): void {

@@ -1,6 +1,6 @@
 /** Puts the parts of an x86 machine together and wires them. */
 import type { Board, SpaceAccelerator } from '../accel/accelerator.ts';
-import { createAccelerator } from '../accel/create.ts';
+import { createSwitching } from '../accel/create.ts';
 import { loadIsa } from '../accel/isas.ts';
 import type { ApicCpu } from '../devices/apic/local-apic.ts';
 import type { MemoryArea } from '../hw/memory-area.ts';
@@ -11,7 +11,7 @@ import { InputRouter } from './input-router.ts';
 import { KvmClock } from './kvm-clock.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
-import { clockOf, compilerOf, dmaOf, type MachineParts } from './machine-parts.ts';
+import { clockOf, dmaOf, type MachineParts, switchingOptions } from './machine-parts.ts';
 import { buildMicrovm, microvmMemory } from './microvm.ts';
 import { buildPc, pcMemory, type PcBoard } from './pc.ts';
 import { pcAreas } from './pc-firmware.ts';
@@ -45,7 +45,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     acknowledge: (index) => late.board?.acknowledge(index) ?? -1,
     hostCall: (index, number, a, b) => late.calls[index]?.call(number, a, b) ?? 1,
   };
-  const accel = await createAccelerator(config.accel, {
+  const accel = await createSwitching({
     isa: await loadIsa('x86_64'),
     cpus: config.cpus,
     ramBase: 0,
@@ -53,7 +53,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     areas: pcAreas(config, kind),
     mapped: FOUR_GIB + memory.above,
     board: hooks,
-    ...compilerOf(host),
+    ...switchingOptions(config, host),
   });
   const { vcpus } = accel;
   const states = vcpus.map(({ state }) => state);
@@ -99,11 +99,13 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       nmi: () => raise(INPUT.nmi),
       smi: () => log.unimplemented(`cpu${index}`, 'system management interrupt'),
       init() {
+        vcpu.sync();
         init(state, index !== 0);
         vcpu.refresh();
         loop.attend(index);
       },
       startup(vector) {
+        vcpu.sync();
         startUp(state, vector);
         vcpu.refresh();
         loop.attend(index);

@@ -1,13 +1,13 @@
 /** Puts the parts of a RISC-V machine together and wires them. */
 import type { Board } from '../accel/accelerator.ts';
-import { createAccelerator } from '../accel/create.ts';
+import { createSwitching } from '../accel/create.ts';
 import { loadIsa } from '../accel/isas.ts';
 import type { IrqLine } from '../hw/device.ts';
 import { raiseInterrupt } from '../isa/riscv/cpu.ts';
 import type { MachineConfig } from './config.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
-import { clockOf, compilerOf, dmaOf, type MachineParts } from './machine-parts.ts';
+import { clockOf, dmaOf, type MachineParts, switchingOptions } from './machine-parts.ts';
 import { virtCpu } from './riscv-cpu.ts';
 import { buildVirt, MIP, TIMEBASE_HZ, VIRT_MAP, type VirtBoard } from './riscv-virt.ts';
 import { RunLoop } from './run-loop.ts';
@@ -38,13 +38,13 @@ export async function assembleVirt(config: MachineConfig, host: MachineHost): Pr
     now: () => clock.now() + ahead(),
     firmwareCall: (cpu) => late.sbi?.call(cpu),
   };
-  const accel = await createAccelerator(config.accel, {
+  const accel = await createSwitching({
     isa: await loadIsa('riscv64'),
     cpus: config.cpus,
     ramBase: VIRT_MAP.dram.base,
     ramSize: config.memory,
     board: hooks,
-    ...compilerOf(host),
+    ...switchingOptions(config, host),
   });
   const { vcpus } = accel;
   const harts = vcpus.map(({ state }) => state);

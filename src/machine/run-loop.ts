@@ -12,6 +12,9 @@ import type { MachineHost, Sleep } from './machine-host.ts';
 /** Wall time of a slice, ms: alone, and beside other vCPUs that may wait for each other. */
 const SLICE_MS = 0.4;
 const SHARED_SLICE_MS = 0.2;
+/** The same where instructions are not counted: leaving and entering takes longer. */
+const ALONE_MS = 1;
+const SHARED_MS = 0.5;
 /** The host's events wait at most about this long, ms. */
 const YIELD_MS = 4;
 /** Waits shorter than this are spent yielding: the host's timers are no finer than 1 ms. */
@@ -39,7 +42,7 @@ export interface RunLoopParts {
 
 export class RunLoop {
   private readonly parts: RunLoopParts;
-  private vcpus: readonly Vcpu[];
+  private readonly vcpus: readonly Vcpu[];
   /** When each vCPU is to be run again, ns on the clock: 0 at once, Infinity when it is told to. */
   private readonly wakeAt: Float64Array;
   /** Instructions a millisecond, measured. */
@@ -71,12 +74,6 @@ export class RunLoop {
     // Another vCPU may spin until this one has answered: do not let it spin to the end of its slice.
     if (this.current >= 0 && this.current !== vcpu) this.vcpus[this.current].kick();
     this.wake();
-  }
-
-  /** Other accelerators' vCPUs on the same state go on; not to be called while one is running. */
-  replace(vcpus: readonly Vcpu[]): void {
-    this.vcpus = vcpus;
-    this.attendAll();
   }
 
   attendAll(): void {
@@ -144,7 +141,8 @@ export class RunLoop {
       if (deterministic) exit = vcpu.run(Math.min(VIRTUAL_SLICE, room));
       else {
         const wanted = this.speed * (vcpus.length > 1 ? SHARED_SLICE_MS : SLICE_MS);
-        exit = vcpu.run(Math.floor(Math.min(MOST, Math.max(FEWEST, Math.min(wanted, room)))));
+        const ms = Math.min(vcpus.length > 1 ? SHARED_MS : ALONE_MS, clock.sleepUntil(deadline));
+        exit = vcpu.run(Math.floor(Math.min(MOST, Math.max(FEWEST, Math.min(wanted, room)))), ms);
       }
     } finally {
       this.current = -1;

@@ -31,12 +31,12 @@ test('Linux boots though it changes accelerators again and again', { skip: skip 
   let executed = 0;
   for (let turn = 0; turn < TURNS; turn++) {
     await pause(random() * 500);
-    await machine.handOver('reference');
+    await machine.switchAccelerator('reference');
     assert.equal(machine.accelerator, 'reference');
     const before = executedNow();
     await pause(random() * REFERENCE_TURN);
     while (executedNow() < before + 1000) await pause(1);
-    await machine.handOver('own');
+    await machine.switchAccelerator('jit');
     assert.equal(machine.accelerator, 'jit');
     executed += executedNow() - before;
   }

@@ -30,10 +30,10 @@ export class JitVcpu implements StateVcpu {
   readonly state: CpuState;
   private readonly jit: Engine;
 
-  constructor(jit: Engine, index: number) {
+  constructor(jit: Engine, index: number, state?: CpuState) {
     this.jit = jit;
     this.index = index;
-    this.state = new CpuState(jit.isa, jit.space, index, jit.layout.cpu(index));
+    this.state = state ?? new CpuState(jit.isa, jit.space, index, jit.layout.cpu(index));
     this.clearTables();
   }
 

@@ -23,6 +23,7 @@ import { Space } from '../space.ts';
 import { CodeCache } from './code-cache.ts';
 import { changed, emitGoto, emitRun, REGION, RUN } from './dispatcher.ts';
 import { HandlerTable } from './handler-table.ts';
+import type { Ground } from './ground.ts';
 import { type Engine, JitVcpu } from './jit-vcpu.ts';
 import { CELL, type JitLayout, jitLayout, keepsStraddling, OPERATION } from './layout.ts';
 import { Linker, PlainLowering } from './linker.ts';
@@ -34,6 +35,8 @@ import { codeWritten, mmioRead, mmioWrite, type Runtime, runtime } from './runti
 const PAGE = 4096;
 
 export interface JitOptions extends AcceleratorOptions {
+  /** The space and the states to run on, made by `jitGround` for the same machine; one of its own when left out. */
+  readonly ground?: Ground;
   /** How many numbers for handlers there are; for tests. */
   readonly handlerLimit?: number;
 }
@@ -59,7 +62,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     const { isa, cpus, board, compiler, hot = (make) => make() } = options;
     this.isa = isa;
     this.layout = jitLayout(isa, cpus, options);
-    this.space = new Space(this.layout.end, options);
+    this.space = options.ground?.space ?? new Space(this.layout.end, options);
     this.ram = this.space.ramBytes();
     this.board = board;
     const { memory } = this.space;
@@ -111,7 +114,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     this.linker.provide(REGION_CALLEES.goto, this.exports.goto as never);
     this.regions = new Regions(isa, this.linker, this.cache, memory, compiler?.());
     this.regions.onHandlers = (made, exports) => handlers.adopt(made, exports);
-    this.vcpus = Array.from({ length: cpus }, (_, n) => new JitVcpu(this, n));
+    this.vcpus = Array.from({ length: cpus }, (_, n) => new JitVcpu(this, n, options.ground?.states[n]));
     this.current = this.vcpus[0];
     this.fetcher = new Fetcher(
       isa,
@@ -289,6 +292,10 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
         const host = space.hostAt(at);
         if (host !== undefined) cache.drop(host, PAGE);
       }
+  }
+
+  forget(): void {
+    this.cache.dropAll();
   }
 
   /** Drops the cached translations of a CPU. */

@@ -52,6 +52,10 @@ export class KvmVcpu implements StateVcpu {
   /** The exit that was served last takes effect when KVM is entered again. */
   private pending = false;
   private kicked = false;
+  /** A device is being asked: this is a call from within. */
+  private serving = false;
+  /** Whether KVM can run the state is to be looked at anew. */
+  private doubtful = false;
 
   constructor(parts: KvmVcpuParts) {
     this.parts = parts;
@@ -87,9 +91,8 @@ export class KvmVcpu implements StateVcpu {
     return this.parts.translate(this.state, virtual);
   }
   flushTranslations(): void {
-    // KVM notices what it must; the gate of A20 is looked at when KVM is entered.
-    this.sync();
-    this.holder = 'memory';
+    // KVM has its own and knows when; but the gate of A20 may have been switched.
+    this.doubtful = true;
   }
 
   reset(): void {
@@ -99,13 +102,13 @@ export class KvmVcpu implements StateVcpu {
   }
 
   refresh(): void {
-    this.finish();
+    if (!this.serving) this.finish();
     this.parts.refresh(this.state);
     this.holder = 'memory';
   }
 
   sync(): void {
-    this.finish();
+    if (!this.serving) this.finish();
     if (this.holder !== 'kvm') return;
     this.parts.arch.store(this.port, this.state);
     this.parts.refresh(this.state);
@@ -156,9 +159,16 @@ export class KvmVcpu implements StateVcpu {
     const { state, port, parts, counts } = this;
     const { board, events, slots } = parts;
     if (slots.stale) slots.update();
-    if (this.holder === 'memory') {
+    if (this.doubtful || this.holder === 'memory') {
+      this.finish();
+      this.doubtful = false;
       const cannot = events.cannotRun(state);
-      if (cannot !== undefined) return this.emulate(cannot);
+      if (cannot !== undefined) {
+        this.doubtful = true;
+        return this.emulate(cannot);
+      }
+    }
+    if (this.holder === 'memory') {
       parts.arch.load(port, state);
       events.loaded(port);
       this.holder = 'both';
@@ -183,7 +193,7 @@ export class KvmVcpu implements StateVcpu {
     const { run } = port;
     const reason = run.getUint32(Run.exitReason, true);
     counts.exit(reason);
-    if (this.device(reason)) return undefined;
+    if (this.answer(reason)) return undefined;
     switch (reason) {
       case ExitReason.hlt:
         state.setWord(state.isa.fields.waiting, 1);
@@ -214,6 +224,16 @@ export class KvmVcpu implements StateVcpu {
     }
   }
 
+  private answer(reason: number): boolean {
+    this.serving = true;
+    try {
+      this.pending = this.device(reason);
+      return this.pending;
+    } finally {
+      this.serving = false;
+    }
+  }
+
   /** What a device or the board answers; false: it is another exit. */
   private device(reason: number): boolean {
     const { state, port, parts } = this;
@@ -225,8 +245,7 @@ export class KvmVcpu implements StateVcpu {
       const size = Math.min(8, run.getUint32(Run.mmio.len, true));
       if (run.getUint8(Run.mmio.isWrite)) writeDevice(board, state.isa, at, size, run, Run.mmio.data);
       else readDevice(board, state.isa, at, size, run, Run.mmio.data);
-    } else if (!parts.events.serve(port, state, board, reason)) return false;
-    this.pending = true;
+    } else return parts.events.serve(port, state, board, reason);
     return true;
   }
 
@@ -260,7 +279,7 @@ export class KvmVcpu implements StateVcpu {
       if (errno === Errno.eintr) this.pending = false;
       else if (errno !== 0) throw this.failed(`KVM_RUN failed with error ${errno}`);
       // An access in several parts.
-      else if (!this.device(port.run.getUint32(Run.exitReason, true))) this.pending = false;
+      else this.answer(port.run.getUint32(Run.exitReason, true));
     }
   }
 

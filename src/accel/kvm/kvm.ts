@@ -59,6 +59,10 @@ export class KvmAccelerator implements SpaceAccelerator {
     }
   }
 
+  suspended(): void {
+    for (const vcpu of this.vcpus) vcpu.released();
+  }
+
   written(): void {} // nothing that is in RAM is kept elsewhere
 
   close(): void {

@@ -24,6 +24,8 @@ export type KvmErrorCode =
   | 'kvm-permission'
   /** It is not version 12 of the interface, or lacks what we need. */
   | 'kvm-version'
+  /** It cannot run this machine: another architecture, virtual time. */
+  | 'kvm-machine'
   /** There is no way to call the kernel from here (another system, no foreign functions). */
   | 'kvm-host'
   /** A request failed. */

@@ -1,6 +1,9 @@
 /** Time, sleep and random numbers as a machine's run loop asks for them. */
 import { randomFillSync } from 'node:crypto';
 import type { CompilerPort } from '../../accel/jit/compiler-port.ts';
+import type { KvmPort } from '../../accel/kvm/port.ts';
+import { openKvm } from './kvm/kvm-device.ts';
+import { kvmFlavour } from './kvm/kvm-flavour.ts';
 import { openCompiler } from './jit-compiler.ts';
 import { hot } from './jit-tiering.ts';
 
@@ -37,6 +40,14 @@ export class NodeMachineHost {
 
   hot<T>(make: () => T): T {
     return hot(make);
+  }
+
+  kvm(): KvmPort {
+    return openKvm();
+  }
+
+  kvmIsFast(): boolean {
+    return kvmFlavour() !== undefined && kvmFlavour() !== 'pvm';
   }
 
   random(into: Uint8Array): void {
