@@ -5,6 +5,7 @@
  */
 import type { Isa } from '../isa/isa.ts';
 import type { AcceleratorOptions, SpaceAccelerator, StateVcpu } from './accelerator.ts';
+import type { CpuState } from './cpu-state.ts';
 import type { Ground } from './jit/ground.ts';
 import type { KvmArch, KvmArchOptions, KvmEvents } from './kvm/arch.ts';
 import { KvmError, type KvmPort } from './kvm/port.ts';
@@ -30,7 +31,9 @@ export interface SwitchingOptions extends AcceleratorOptions {
   readonly kvm?: (() => KvmPort) | undefined;
   /** Why KVM cannot run this machine, whatever the host has; undefined: it can. */
   readonly noKvm?: string | undefined;
-  readonly identify?: KvmArchOptions['identify'];
+  readonly counterHz?: KvmArchOptions['counterHz'];
+  /** As `KvmArchOptions` has it, with the state of the CPU. */
+  identify?(state: CpuState, leaf: number, subleaf: number): readonly [number, number, number, number];
   /** Says why a name was passed over. */
   refused(name: AcceleratorName, error: Error): void;
   onMoved?(message: string): void;
@@ -81,6 +84,7 @@ async function openKvm(
 ): Promise<SpaceAccelerator> {
   if (options.noKvm !== undefined) throw new KvmError('kvm-machine', options.noKvm, 'use -accel jit');
   if (!options.kvm) throw new KvmError('kvm-host', 'this host has no way to KVM', 'use -accel jit');
+  const { counterHz, identify } = options;
   const { arch, events } = await loadKvmArch(options.isa);
   const { KvmAccelerator } = await import('./kvm/kvm.ts');
   const kvm = options.kvm();
@@ -91,7 +95,8 @@ async function openKvm(
       board: options.board,
       arch,
       events,
-      identify: options.identify,
+      counterHz,
+      identify: identify && ((cpu, leaf, subleaf) => identify(ground.states[cpu], leaf, subleaf)),
       refresh: (state) => reference.vcpus[state.index].refresh(),
       translate: (state, virtual) => reference.vcpus[state.index].translate(virtual),
       emulate: fallback,
@@ -105,9 +110,9 @@ async function openKvm(
 async function loadKvmArch(isa: Isa): Promise<{ readonly arch: KvmArch; readonly events: KvmEvents }> {
   if (isa.name !== 'x86_64')
     throw new KvmError('kvm-machine', `there is no KVM for ${isa.name} guests here yet`, 'use -accel jit');
-  const [{ x86Arch }, { x86Interrupts }] = await Promise.all([
+  const [{ X86KvmArch }, { x86Interrupts }] = await Promise.all([
     import('./kvm/x86/x86-arch.ts'),
     import('./kvm/x86/interrupts.ts'),
   ]);
-  return { arch: x86Arch(), events: x86Interrupts() };
+  return { arch: new X86KvmArch(), events: x86Interrupts() };
 }

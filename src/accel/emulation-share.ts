@@ -19,19 +19,19 @@ export class EmulationShare {
   /** Most of the last window went into emulation. */
   dominates = false;
   private readonly now: () => number;
-  private windowFrom: number;
+  private windowFrom: number | undefined;
   private spent = 0;
   private failures = 0;
   private last = -Infinity;
 
   constructor(now: () => number) {
     this.now = now;
-    this.windowFrom = now();
   }
 
   /** A failure is being dealt with from now on. */
   begin(): number {
     const at = this.now();
+    this.windowFrom ??= at;
     this.failures++;
     this.stretch = at - this.last < NEAR_NS ? Math.min(LONGEST_STRETCH, this.stretch * 2) : 1;
     return at;
@@ -42,7 +42,7 @@ export class EmulationShare {
     const at = this.now();
     this.last = at;
     this.spent += at - started;
-    const window = at - this.windowFrom;
+    const window = at - (this.windowFrom ?? at);
     if (window < WINDOW_NS) return;
     // The way out of KVM and back costs as much as a stretch, and is seen as KVM's time.
     this.dominates = this.failures >= FEWEST && this.spent / window >= TOO_MUCH;

@@ -140,7 +140,7 @@ export class SwitchingAccelerator implements SpaceAccelerator {
     const before = this.active as SpaceAccelerator | undefined;
     before?.suspended?.();
     this.active = next;
-    next.resumed?.();
+    if (before) next.resumed?.();
     // KVM says nothing of what it wrote.
     if (before?.name === 'kvm') next.forget?.();
     this.vcpus.forEach((vcpu, n) => {

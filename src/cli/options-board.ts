@@ -1,5 +1,6 @@
 /** The board and its processors: -machine, -cpu, -smp, -m, -accel, -rtc, -icount. */
-import type { CpuConfig } from '../machine/config.ts';
+import type { AcceleratorName } from '../accel/switching.ts';
+import type { AccelConfig, CpuConfig } from '../machine/config.ts';
 import { OptionError, Params, refuse, splitCommas, onOff } from './options-values.ts';
 
 /** Boards that QEMU's riscv64 target has and this emulator does not. */
@@ -75,28 +76,45 @@ export function parseMachine(where: string, text: string, into: BoardChoice): vo
     throw new OptionError(where, `Property 'virt-machine.${unknown[0]}' not found`, '-machine virt,help lists them');
 }
 
-/** The accelerator that an option asks for, or why not; lists (`kvm:tcg`) take the first that is there. */
-export function chooseAccel(where: string, wanted: readonly string[]): { accel: 'jit' | 'reference'; note?: string } {
-  for (const name of wanted) {
-    if (name === 'jit' || name === 'reference') return { accel: name };
-    if (name === 'tcg') return { accel: 'jit', note: `${where}: tcg is called jit here` };
+/** Accelerators of QEMU's that are not here, and would not run anywhere that we do. */
+const ELSEWHERE = ['xen', 'hax', 'hvf', 'nvmm', 'whpx', 'mshv', 'qtest'];
+
+/** The accelerators that options ask for, in their order; those that are not here are passed over where others are. */
+export function chooseAccels(asked: readonly { readonly name: string; readonly where: string }[]): {
+  accel: AccelConfig;
+  notes: string[];
+} {
+  const accels: AcceleratorName[] = [];
+  const notes: string[] = [];
+  let auto = false;
+  for (const { name, where } of asked) {
+    if (name === 'auto') auto = true;
+    else if (name === 'jit' || name === 'reference' || name === 'kvm') accels.push(name);
+    else if (name === 'tcg') {
+      accels.push('jit');
+      notes.push(`${where}: tcg is called jit here`);
+    } else if (!ELSEWHERE.includes(name))
+      throw new OptionError(where, `invalid accelerator ${name}`, '-accel help lists them');
   }
-  const [first] = wanted;
-  if (['kvm', 'xen', 'hax', 'hvf', 'nvmm', 'whpx', 'mshv', 'qtest'].includes(first))
-    refuse(where, first === 'kvm' ? 'kvm comes later' : `the accelerator '${first}' is not there`, 'use -accel jit');
-  throw new OptionError(where, `invalid accelerator ${first}`, '-accel help lists them');
+  if (auto) return { accel: 'auto', notes };
+  if (accels.length === 0) {
+    const [{ name, where }] = asked;
+    refuse(where, `the accelerator '${name}' is not there`, 'use -accel jit');
+  }
+  const [only, ...more] = new Set(accels);
+  return { accel: more.length > 0 ? [only, ...more] : only, notes };
 }
 
-/** One `-accel`; returns the accelerator's name. */
+/** One `-accel`; returns the accelerator's name, or several with colons between. */
 export function parseAccel(where: string, text: string): string {
   const params = Params.parse(where, text, 'accel');
   const name = params.text('accel') ?? '';
   params.word('thread', 'single', 'multi');
+  params.word('kernel-irqchip', 'on', 'off', 'split');
   params.ignore(
     'tb-size',
     'split-wx',
     'one-insn-per-tb',
-    'kernel-irqchip',
     'kvm-shadow-mem',
     'dirty-ring-size',
     'notify-vmexit',

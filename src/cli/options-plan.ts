@@ -2,7 +2,7 @@
  * What a command line asks for, before any file is opened: everything a
  * MachineConfig needs, with paths in place of contents, and the control part.
  */
-import type { BootConfig, CpuConfig, DeviceConfig } from '../machine/config.ts';
+import type { AccelConfig, BootConfig, CpuConfig, DeviceConfig } from '../machine/config.ts';
 
 export interface SocketPlan {
   readonly kind: 'unix' | 'tcp';
@@ -91,7 +91,7 @@ export type Request =
 export interface SystemPlan {
   readonly machine: string;
   readonly machineProperties: Readonly<Record<string, string>>;
-  readonly accel: 'jit' | 'reference';
+  readonly accel: AccelConfig;
   readonly cpu: CpuConfig;
   readonly cpus: number;
   /** Bytes. */

@@ -125,7 +125,7 @@ export const OPTIONS: Readonly<Record<string, OptionRow>> = {
   D: takes,
   dfilter: no('is not there', 'filter the log of -d afterwards'),
   seed: no('random numbers cannot be seeded yet', 'leave it out'),
-  'enable-kvm': noFlag('KVM comes later', 'use -accel jit'),
+  'enable-kvm': flag,
   'no-reboot': flag,
   'no-shutdown': flag,
   action: takes,

@@ -11,7 +11,8 @@ const HELP: readonly (readonly [heading: string, rows: readonly (readonly [strin
     [
       ['-M, -machine virt[,PROPERTY=VALUE...]', 'the board (-machine help, -machine virt,help)'],
       ['-cpu rv64|max[,FEATURE=on|off...]', 'the processor and its extensions (-cpu help)'],
-      ['-accel jit|reference', 'how instructions run: compiled, or one by one from their definitions'],
+      ['-accel jit|kvm|reference|auto', 'how instructions run: compiled, by the host’s processor, one by one'],
+      ['-accel kvm:jit, -enable-kvm', 'the first that can be had; -accel kvm'],
       ['-smp N', 'number of processors [1]'],
       ['-m SIZE', 'memory: 512 (MiB), 1G, ... [128M]'],
       ['-rtc [base=utc|localtime|DATE][,clock=host|vm]', 'the clock on the wall'],
@@ -127,6 +128,8 @@ function list(target: Target, topic: ListTopic, subject?: string): string {
     case 'accel':
       return rows('Accelerators:', {
         jit: 'guest code compiled to WebAssembly (default; also called tcg)',
+        kvm: 'guest code on the host’s processor, by /dev/kvm (x86-64 guests on x86-64 Linux)',
+        auto: 'kvm where it is faster than jit, else jit',
         reference: 'every instruction evaluated from its definition: slow',
       });
     case 'device':

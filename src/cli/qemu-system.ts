@@ -4,7 +4,7 @@
  *
  * Spec: QEMU 7.2, "Invocation"; qemu-system-riscv64's behaviour where that is silent.
  */
-import type { DeviceConfig } from '../machine/config.ts';
+import type { AccelConfig, DeviceConfig } from '../machine/config.ts';
 import { splitOptions, type Option } from './options.ts';
 import * as board from './options-board.ts';
 import { parseChardev } from './options-chardev.ts';
@@ -111,7 +111,8 @@ class SystemParser {
     cpu: (where, value) => {
       this.out.cpu = this.target.parseCpu(where, value);
     },
-    accel: (where, value) => this.accels.push({ name: board.parseAccel(where, value), where }),
+    accel: (where, value) => this.addAccels(where, board.parseAccel(where, value)),
+    'enable-kvm': (where) => this.addAccels(where, 'kvm'),
     smp: (where, value) => {
       this.out.cpus = board.parseSmp(where, value, this.board.machine, this.target.maxCpus);
     },
@@ -275,12 +276,16 @@ class SystemParser {
     params.finish();
   }
 
-  private accelerator(): 'jit' | 'reference' {
-    const wanted = this.accels.length > 0 ? this.accels.map((accel) => accel.name) : this.board.accel?.split(':');
-    if (!wanted) return 'jit';
-    const where = this.accels[0]?.where ?? `-machine accel=${this.board.accel}`;
-    const { accel, note } = board.chooseAccel(where, wanted);
-    if (note) this.notes.push(note);
+  private addAccels(where: string, names: string): void {
+    for (const name of names.split(':')) this.accels.push({ name, where });
+  }
+
+  private accelerator(): AccelConfig {
+    if (this.accels.length === 0 && this.board.accel)
+      this.addAccels(`-machine accel=${this.board.accel}`, this.board.accel);
+    if (this.accels.length === 0) return 'jit';
+    const { accel, notes } = board.chooseAccels(this.accels);
+    this.notes.push(...notes);
     return accel;
   }
 

@@ -286,10 +286,10 @@ describe('a signed archive on loopback', () => {
     assert.equal(await startMain(argv, context), 4);
     assert.equal(
       ran[0].join(' '),
-      'x86_64 -M q35 -device isa-debug-exit,iobase=1281,iosize=1 -m 1G -smp 1 -accel jit -kernel K -initrd I -append console=ttyS0 panic=-1 trapframe.exec=aWQ= -nographic -no-reboot -d int',
+      'x86_64 -M q35 -device isa-debug-exit,iobase=1281,iosize=1 -m 1G -smp 1 -accel auto -kernel K -initrd I -append console=ttyS0 panic=-1 trapframe.exec=aWQ= -nographic -no-reboot -d int',
     );
     await startMain(['--arch', 'riscv64', ...argv], context);
-    assert.match(ran[1].join(' '), /^riscv64 -M virt -m 1G -smp 1 -accel jit -kernel K /);
+    assert.match(ran[1].join(' '), /^riscv64 -M virt -m 1G -smp 1 -accel auto -kernel K /);
     // A PC's exit code is the command's status twice and one more.
     const status = (code: number) => startMain(argv, { ...context, run: async () => code });
     assert.deepEqual([await status(0), await status(11), await status(255)], [0, 5, 127]);

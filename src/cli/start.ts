@@ -31,7 +31,7 @@ it boots, runs a command and powers off.
   --arch ARCH      the guest's architecture: x86_64, i386 or riscv64 (default: x86_64)
   --memory SIZE    RAM (default: 512M)
   --cpus N         virtual CPUs (default: 1)
-  --accel NAME     jit or reference (default: jit)
+  --accel NAME     auto, kvm, jit, reference, or several as in kvm:jit (default: auto)
   --exec COMMAND   run this in the guest's shell, power off and exit with its status
   --kernel FILE    boot this kernel instead
   --initrd FILE    use this initial ramdisk instead
@@ -48,7 +48,7 @@ const OPTIONS = {
   arch: { type: 'string', default: 'x86_64' },
   memory: { type: 'string', default: '512M' },
   cpus: { type: 'string', default: '1' },
-  accel: { type: 'string', default: 'jit' },
+  accel: { type: 'string', default: 'auto' },
   exec: { type: 'string' },
   kernel: { type: 'string' },
   initrd: { type: 'string' },

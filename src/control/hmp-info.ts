@@ -15,7 +15,7 @@ export interface Topic {
   run(hmp: Asker, argument: string | undefined): string;
 }
 
-const describe = (topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit', help: string): Topic => ({
+const describe = (topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit' | 'kvm', help: string): Topic => ({
   help,
   run: ({ control }) => withNewline(control.machine.describe(topic)),
 });
@@ -57,7 +57,7 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
         .join(''),
   },
   jit: describe('jit', 'show what the compiler has done'),
-  kvm: { help: 'show KVM information', run: () => 'kvm support: not compiled\n' },
+  kvm: describe('kvm', 'show KVM information, and what has left it for which reasons'),
   mice: {
     help: 'show which guest mouse is receiving events',
     run({ control }) {

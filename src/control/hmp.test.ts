@@ -26,7 +26,6 @@ const AS_QEMU: [line: string, answer: string][] = [
   ],
   ['info name', 'probe\n'],
   ['info uuid', '00000000-0000-0000-0000-000000000000\n'],
-  ['info kvm', 'kvm support: not compiled\n'],
   ['stop extra', 'stop|s: extraneous characters at the end of line\nTry "help stop" for more information\n'],
   ['help stop', 'stop|s  -- stop emulation\n'],
   ['? c', 'cont|c  -- resume emulation\n'],
@@ -133,4 +132,14 @@ test('completion knows commands and topics', () => {
   assert.deepEqual(hmp.complete('sys'), ['system_powerdown', 'system_reset']);
   assert.deepEqual(hmp.complete('info st'), ['status']);
   assert.deepEqual(hmp.complete('pmemsave 0'), []);
+});
+
+test('accel shows the accelerator, changes it, or says why not', async () => {
+  const { hmp } = start();
+  assert.equal(await hmp.execute('accel'), 'reference\n');
+  assert.equal(await hmp.execute('accel jit'), '');
+  assert.equal(await hmp.execute('accel'), 'jit\n');
+  assert.match(await hmp.execute('accel kvm'), /there is no KVM here; use -accel jit/);
+  assert.match(await hmp.execute('accel xen'), /there is no accelerator 'xen'/);
+  assert.equal(await hmp.execute('info kvm'), 'kvm of the test machine\n');
 });

@@ -4,6 +4,7 @@
  * Spec: QEMU 7.2, "QEMU Monitor"; messages as QEMU words them, since scripts read them.
  * Departure: a command that QEMU has and we do not answers with its name and what to use.
  */
+import { switchAccelerator } from './switch-accelerator.ts';
 import { type Control, ControlError } from './hub.ts';
 import { dump, type Format, parseFormat, printed } from './hmp-dump.ts';
 import { Scanner } from './hmp-expression.ts';
@@ -135,6 +136,16 @@ function memory(help: string, read: (hmp: Hmp, at: bigint, length: number) => Ui
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
+  accel: {
+    parameters: '[kvm|jit|reference]',
+    help: 'show the accelerator, or move the running machine to another one',
+    async run({ control: { machine } }, scanner) {
+      const name = scanner.word();
+      if (name === undefined) return `${machine.accelerator}\n`;
+      await switchAccelerator(machine, name);
+      return '';
+    },
+  },
   cont: control('resume emulation', (hub) => hub.cont(), 'c'),
   cpu: {
     parameters: 'index',

@@ -1,6 +1,7 @@
 /** The commands of QMP that are here, in QEMU's schema. */
 import { type Control, ControlError } from './hub.ts';
 import { readEvents, readKeys, sendEvents, sendKeys } from './input.ts';
+import { switchAccelerator } from './switch-accelerator.ts';
 import type { Json } from './json-values.ts';
 import { type Arguments, integer, type Takes } from './qmp-arguments.ts';
 import { isPictureFormat, screendump } from './screendump.ts';
@@ -35,7 +36,24 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   'query-name': query(({ info }) => (info.name === undefined ? {} : { name: info.name })),
   'query-uuid': query(({ info }) => ({ UUID: info.uuid ?? '00000000-0000-0000-0000-000000000000' })),
   'query-target': query(({ info }) => ({ arch: info.target })),
-  'query-kvm': query(() => ({ enabled: false, present: false })),
+  'query-kvm': query(({ machine }) => ({
+    enabled: machine.accelerator === 'kvm',
+    present: machine.accelerator === 'kvm' || machine.kvm !== undefined,
+  })),
+  'x-trapframe-query-accelerator': query(({ machine }) => ({
+    accelerator: machine.accelerator,
+    kvm: (machine.kvm ?? []).map(({ vcpu, entries, interrupted, exits, emulated }) => ({
+      'cpu-index': vcpu,
+      entries,
+      interrupted,
+      exits,
+      emulated,
+    })),
+  })),
+  'x-trapframe-set-accelerator': {
+    takes: { accelerator: 'string' },
+    run: ({ machine }, { accelerator }) => switchAccelerator(machine, accelerator as string).then(() => undefined),
+  },
   'query-cpus-fast': query(({ machine, info }) =>
     machine.vcpus.map((vcpu) => ({
       'thread-id': info.process,

@@ -4,6 +4,7 @@
  */
 
 import type { AcceleratorName } from '../accel/switching.ts';
+import type { KvmStatistics } from './kvm-statistics.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { InputEvent } from '../hw/input.ts';
 
@@ -63,6 +64,8 @@ export interface MachineApi {
    * ConfigError or HostError, and everything stays as it was, where that one cannot be had.
    */
   switchAccelerator(name: AcceleratorName): Promise<void>;
+  /** What has happened under KVM, of each vCPU; undefined where it has not run this machine. */
+  readonly kvm?: readonly KvmStatistics[];
   /** Starts a fresh machine or resumes a paused one. */
   start(): void;
   pause(): Promise<void>;

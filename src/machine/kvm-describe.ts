@@ -1,31 +1,6 @@
-/** What has happened under KVM, for people and programs: `info kvm`, QMP query-stats, the API. */
-import { KvmAccelerator } from '../accel/kvm/kvm.ts';
+/** `info kvm`. */
 import type { SwitchingAccelerator } from '../accel/switching.ts';
-
-/** Of one vCPU; all count up from the machine's start. */
-export interface KvmStatistics {
-  readonly vcpu: number;
-  /** Entries into KVM, and those that a kick or the end of a slice ended. */
-  readonly entries: number;
-  readonly interrupted: number;
-  /** Exits by reason. */
-  readonly exits: Readonly<Record<string, number>>;
-  /** What KVM could not execute and the interpreter did, by why: an instruction's bytes, or `a20`. */
-  readonly emulated: Readonly<Record<string, number>>;
-}
-
-/** Undefined: KVM has not been used. */
-export function kvmStatistics(accel: SwitchingAccelerator): readonly KvmStatistics[] | undefined {
-  const kvm = accel.find('kvm');
-  if (!(kvm instanceof KvmAccelerator)) return undefined;
-  return kvm.vcpus.map(({ index, counts }) => ({
-    vcpu: index,
-    entries: counts.entries,
-    interrupted: counts.interrupted,
-    exits: Object.fromEntries(counts.reasons()),
-    emulated: Object.fromEntries(counts.emulated),
-  }));
-}
+import { kvmStatistics } from './kvm-statistics.ts';
 
 /** Lines of a table of counts, the highest first. */
 function table(counts: Readonly<Record<string, number>>, most: number): string[] {

@@ -7,7 +7,12 @@ import type { MachineBoard } from './board.ts';
 
 export type DescribeTopic = Parameters<MachineApi['describe']>[0];
 
-export function describe(topic: DescribeTopic, config: MachineConfig, board: MachineBoard, accel: SwitchingAccelerator): string {
+export function describe(
+  topic: DescribeTopic,
+  config: MachineConfig,
+  board: MachineBoard,
+  accel: SwitchingAccelerator,
+): string {
   switch (topic) {
     case 'qtree':
       return [

@@ -1,6 +1,7 @@
 /** What a machine is made of, whatever its processor; nothing runs yet. */
 import type { AcceleratorOptions, Board, SpaceAccelerator, StateVcpu } from '../accel/accelerator.ts';
 import type { SwitchingOptions } from '../accel/create.ts';
+import { KvmError, type KvmPort } from '../accel/kvm/port.ts';
 import type { AcceleratorName, SwitchingAccelerator } from '../accel/switching.ts';
 import type { DeviceLog, Dma } from '../hw/device.ts';
 import type { DisplaySource } from '../hw/display.ts';
@@ -59,6 +60,31 @@ export function switchingOptions(
     onMoved: (message) => note(message),
     ...compilerOf(host),
   };
+}
+
+/**
+ * What KVM offers the machine's processors, and the accelerators that are left when it is not there. Throws KvmError
+ * where no other was asked for.
+ */
+export function offeredBy<T>(
+  options: ReturnType<typeof switchingOptions>,
+  ask: (kvm: KvmPort) => T,
+): { readonly names: readonly AcceleratorName[]; readonly offer: T | undefined } {
+  const { names, kvm, noKvm, refused } = options;
+  if (!kvm || noKvm !== undefined) return { names, offer: undefined };
+  try {
+    const port = kvm();
+    try {
+      return { names, offer: ask(port) };
+    } finally {
+      port.close();
+    }
+  } catch (error) {
+    const others = names.filter((name) => name !== 'kvm');
+    if (!(error instanceof KvmError) || others.length === 0) throw error;
+    refused('kvm', error);
+    return { names: others, offer: undefined };
+  }
 }
 
 /** The machine's time: the host's, or with `-icount` that of the instructions executed. */

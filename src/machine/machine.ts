@@ -11,6 +11,7 @@ import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } fro
 import type { MachineConfig } from './config.ts';
 import { type DescribeTopic, describe } from './machine-describe.ts';
 import type { MachineHost } from './machine-host.ts';
+import { kvmStatistics } from './kvm-statistics.ts';
 import { assemble } from './machine-assemble.ts';
 import { type MachineParts, view } from './machine-parts.ts';
 
@@ -70,6 +71,10 @@ export class Machine implements MachineApi {
 
   get accelerator(): AcceleratorName {
     return this.accel.name;
+  }
+
+  get kvm(): MachineApi['kvm'] {
+    return kvmStatistics(this.accel);
   }
 
   async switchAccelerator(name: AcceleratorName): Promise<void> {

@@ -4,6 +4,7 @@ import { createSwitching } from '../accel/create.ts';
 import { loadIsa } from '../accel/isas.ts';
 import type { ApicCpu } from '../devices/apic/local-apic.ts';
 import type { MemoryArea } from '../hw/memory-area.ts';
+import { cpuid } from '../isa/x86/cpuid/cpuid.ts';
 import { init, startUp } from '../isa/x86/cpu.ts';
 import { Eflags, Line } from '../isa/x86/state.ts';
 import type { MachineConfig } from './config.ts';
@@ -11,7 +12,7 @@ import { InputRouter } from './input-router.ts';
 import { KvmClock } from './kvm-clock.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
-import { clockOf, dmaOf, type MachineParts, switchingOptions } from './machine-parts.ts';
+import { clockOf, dmaOf, type MachineParts, offeredBy, switchingOptions } from './machine-parts.ts';
 import { buildMicrovm, microvmMemory } from './microvm.ts';
 import { buildPc, pcMemory, type PcBoard } from './pc.ts';
 import { pcAreas } from './pc-firmware.ts';
@@ -30,10 +31,14 @@ const INPUT = { intr: 0, nmi: 1, smi: 2 } as const;
 export async function assemblePc(config: MachineConfig, host: MachineHost): Promise<MachineParts> {
   const log = deviceLog(config.log);
   const { kind } = PC_NAMES[config.machine];
-  const cpu = x86CpuModel(config.cpu);
+  const accelerators = switchingOptions(config, host);
+  const { kvmCpuOffer } = await import('../accel/kvm/x86/cpuid.ts');
+  const { names, offer } = offeredBy(accelerators, kvmCpuOffer);
+  const cpu = x86CpuModel(config.cpu, offer);
   if (cpu.missing.length > 0)
     config.log?.write(`warning: the emulated processor has no ${cpu.missing.join(', ')}; going on without`);
   const memory = kind === 'microvm' ? microvmMemory(config) : pcMemory(config, kind);
+  const options = Array.from({ length: config.cpus }, (_, index) => cpuidOptions(cpu, index, config.cpus));
   // What the accelerator asks of the board, which is built on the accelerator.
   const late: { board?: PcBoard; calls: X86HostCalls[] } = { calls: [] };
   const hooks: Board = {
@@ -53,7 +58,10 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     areas: pcAreas(config, kind),
     mapped: FOUR_GIB + memory.above,
     board: hooks,
-    ...switchingOptions(config, host),
+    ...accelerators,
+    names,
+    counterHz: cpu.tscHz,
+    identify: (state, leaf, subleaf) => cpuid(options[state.index], state, leaf, subleaf),
   });
   const { vcpus } = accel;
   const states = vcpus.map(({ state }) => state);
@@ -112,7 +120,6 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       },
     };
   });
-  const options = vcpus.map((_, index) => cpuidOptions(cpu, index, config.cpus));
   const apics = cpu.features.has('apic');
   const build = kind === 'microvm' ? buildMicrovm : buildPc;
   const board = await build(config, {

@@ -47,7 +47,7 @@ export class KvmVcpu implements StateVcpu {
   readonly state: CpuState;
   readonly counts = new ExitCounts();
   private readonly parts: KvmVcpuParts;
-  private readonly port: KvmVcpuPort;
+  readonly port: KvmVcpuPort;
   private holder: Holder = 'memory';
   /** The exit that was served last takes effect when KVM is entered again. */
   private pending = false;

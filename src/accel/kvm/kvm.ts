@@ -4,10 +4,13 @@ import type { Board, Exit, SpaceAccelerator } from '../accelerator.ts';
 import type { CpuState } from '../cpu-state.ts';
 import type { Space } from '../space.ts';
 import { Cap } from './abi.ts';
-import type { KvmArch, KvmArchOptions, KvmEvents } from './arch.ts';
+import type { KvmArch, KvmArchOptions, KvmEvents, TimedVcpu } from './arch.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 import { MemorySlots } from './memory-slots.ts';
 import type { KvmPort, KvmVmPort } from './port.ts';
+
+/** The machine's counters of time are set by KVM's this often, ns. */
+const RENEW_NS = 5e6;
 
 export interface KvmParts {
   readonly kvm: KvmPort;
@@ -16,6 +19,7 @@ export interface KvmParts {
   readonly board: Board;
   readonly arch: KvmArch;
   readonly events: KvmEvents;
+  readonly counterHz?: KvmArchOptions['counterHz'];
   readonly identify?: KvmArchOptions['identify'];
   refresh(state: CpuState): void;
   translate(state: CpuState, virtual: bigint): number | undefined;
@@ -31,12 +35,21 @@ export class KvmAccelerator implements SpaceAccelerator {
   readonly slots: MemorySlots;
   private readonly vm: KvmVmPort;
   private readonly kvm: KvmPort;
+  private readonly arch: KvmArch;
+  private readonly now: () => number;
+  private timeAt = -Infinity;
 
   /** Throws KvmError; nothing is left open then but `kvm`, which becomes this one's when it succeeds. */
   constructor(parts: KvmParts) {
-    const { kvm, space, states, board, arch, events, refresh, translate, emulate } = parts;
+    const { kvm, space, states, board, arch, events, refresh, translate, counterHz, identify } = parts;
     const { isa } = states[0];
     this.kvm = kvm;
+    this.arch = arch;
+    this.now = () => board.now();
+    const emulate = (vcpu: KvmVcpu, why: string) => {
+      this.renewTime();
+      return parts.emulate(vcpu, why);
+    };
     this.isa = isa;
     this.space = space;
     this.ram = space.ramBytes();
@@ -44,7 +57,7 @@ export class KvmAccelerator implements SpaceAccelerator {
     const vcpus: KvmVcpu[] = [];
     this.vcpus = vcpus;
     try {
-      arch.setUpVm(this.vm, { isa, cpus: states.length, kvm, irqchip: false, identify: parts.identify });
+      arch.setUpVm(this.vm, { isa, cpus: states.length, kvm, irqchip: false, counterHz, identify });
       this.slots = new MemorySlots(space, this.vm, this.vm.checkExtension(Cap.nrMemslots) || 32);
       for (const state of states) {
         const port = this.vm.createVcpu(state.index);
@@ -61,6 +74,27 @@ export class KvmAccelerator implements SpaceAccelerator {
 
   suspended(): void {
     for (const vcpu of this.vcpus) vcpu.released();
+    this.stopTime();
+  }
+  resumed(): void {
+    this.startTime();
+  }
+  startTime(): void {
+    this.arch.loadTime?.(this.timed, this.now);
+    this.timeAt = this.now();
+  }
+  stopTime(): void {
+    this.arch.storeTime?.(this.timed, this.now);
+    this.timeAt = this.now();
+  }
+
+  /** The machine's clock and KVM's counters come apart slowly: whoever reads both must not see it. */
+  private renewTime(): void {
+    if (this.now() - this.timeAt >= RENEW_NS) this.stopTime();
+  }
+
+  private get timed(): TimedVcpu[] {
+    return this.vcpus.map(({ port, state }) => ({ vcpu: port, state }));
   }
 
   written(): void {} // nothing that is in RAM is kept elsewhere
