@@ -4,6 +4,7 @@ import type { ListTopic, Request } from './options-plan.ts';
 import { OptionError } from './options-values.ts';
 import { LOG_ITEMS } from './qemu-small-options.ts';
 import { type Target, targetOf } from './targets.ts';
+import { x86CpuList } from './x86-cpu-list.ts';
 
 const HELP: readonly (readonly [heading: string, rows: readonly (readonly [string, string])[]])[] = [
   [
@@ -123,7 +124,10 @@ function list(target: Target, topic: ListTopic, subject?: string): string {
       return rows(`${target.machine}-machine options:`, target.machineProperties);
     case 'cpu':
       if (target.x86)
-        return `The default model is ${target.cpu.model}; features are switched by +name, -name or name=on|off.\n`;
+        return x86CpuList({
+          host: 'processor with all supported host features; needs KVM',
+          max: 'Enables all features supported by the accelerator in the current host',
+        });
       return `${rows('CPU models:', { rv64: 'RV64GC and the extensions below that are there (default)', max: 'the same' })}\nFeatures:\n${wrap(CPU_FEATURES)}`;
     case 'accel':
       return rows('Accelerators:', {

@@ -118,7 +118,12 @@ test('lists and firmware by board', () => {
   const text = (topic: 'machine' | 'device' | 'cpu') => answer({ kind: 'list', topic }, 'p', '0', 'x86_64');
   assert.match(text('machine'), /^q35 +Standard PC \(Q35 \+ ICH9, 2009\)/m);
   assert.match(text('device'), /virtio-blk-pci/);
-  assert.match(text('cpu'), /qemu64/);
+  const processors = text('cpu');
+  assert.match(processors, /^x86 qemu64 {16}\(alias configured by machine type\)$/m);
+  assert.match(processors, /^x86 Broadwell-noTSX {7}\(alias of Broadwell-v2\)$/m);
+  assert.match(processors, /^x86 Penryn-v1 {13}Intel Core 2 Duo P9xxx \(Penryn Class Core 2\)$/m);
+  assert.match(processors, /^x86 max {19}Enables all features/m);
+  assert.match(processors, /\n\nRecognized CPUID flags:\n(?: .{1,74}\n)*.* avx512f\s/);
   assert.deepEqual(firmwareNames(plan('')), ['bios-256k.bin', 'vgabios-stdvga.bin']);
   assert.deepEqual(firmwareNames(plan('-M isapc')), ['bios.bin', 'vgabios.bin']);
   assert.deepEqual(firmwareNames(plan('-M q35 -vga none -drive if=pflash,file=x')), []);

@@ -128,7 +128,7 @@ const ROWS: Readonly<Record<string, string>> = {
 };
 
 /** Names of models that are others. */
-const SAME: Readonly<Record<string, string>> = {
+export const MODEL_ALIASES: Readonly<Record<string, string>> = {
   '486-v1': '486',
   'Broadwell-IBRS': 'Broadwell-v3',
   'Broadwell-noTSX': 'Broadwell-v2',
@@ -189,11 +189,11 @@ const SAME: Readonly<Record<string, string>> = {
   'qemu64-v1': 'qemu64',
 };
 
-export const MODEL_NAMES: readonly string[] = [...Object.keys(ROWS), ...Object.keys(SAME)].sort();
+export const MODEL_NAMES: readonly string[] = [...Object.keys(ROWS), ...Object.keys(MODEL_ALIASES)].sort();
 
 /** A model; undefined when there is none of that name. */
 export function findModel(name: string): Model | undefined {
-  const row = ROWS[SAME[name] ?? name];
+  const row = ROWS[MODEL_ALIASES[name] ?? name];
   if (!row) return undefined;
   const [numbers, brand, features] = row.split('; ');
   const [vendor, ...words] = numbers.split(' ');
