@@ -42,6 +42,10 @@ export interface KvmArch {
   loadTime?(vcpus: readonly TimedVcpu[], now: () => number): void;
   /** The same from KVM: when the vCPUs leave it, and before the clock stops. */
   storeTime?(vcpus: readonly TimedVcpu[], now: () => number): void;
+  /** Why this KVM cannot hold a state; undefined: it can. */
+  cannotRun?(state: CpuState): string | undefined;
+  /** This KVM shuts processors down that have done nothing wrong: something else has to try the instruction first. */
+  readonly doubtsShutdown?: boolean;
   /** Gives a vCPU back its resources. */
   release?(vcpu: KvmVcpuPort): void;
 }

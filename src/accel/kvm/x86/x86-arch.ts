@@ -18,6 +18,7 @@ import {
   supportedCpuid,
   xsaveComponents,
 } from './cpuid.ts';
+import { cannotHold, type KvmLimits, NO_LIMITS, probeLimits } from './limits.ts';
 import { enableCap, filterMsrs } from './msr-filter.ts';
 import { KVM_SERVES } from './msrs.ts';
 import { loadTime, setRate, storeTime } from './time.ts';
@@ -41,6 +42,8 @@ export class X86KvmArch implements KvmArch {
   private readonly registers = new Map<KvmVcpuPort, VcpuRegisters>();
   /** What KVM shows other than it was told; of the first vCPU, they are all alike. */
   changes: readonly string[] = [];
+  /** What this KVM cannot hold. */
+  limits: KvmLimits = NO_LIMITS;
   /** All model-specific registers but the state's leave to the machine. */
   filtered = false;
 
@@ -77,6 +80,7 @@ export class X86KvmArch implements KvmArch {
     }
     if (counterHz !== undefined)
       this.checkRate(setRate(vcpu, Math.round(counterHz / 1000), this.tscControl), counterHz);
+    if (this.registers.size === 0) this.limits = probeLimits(vcpu);
     const components = xsaveComponents(shownCpuid(vcpu));
     this.registers.set(vcpu, new VcpuRegisters(vcpu, this.capabilities, { components, pkru: this.pkru }));
   }
@@ -102,6 +106,13 @@ export class X86KvmArch implements KvmArch {
   }
   storeTime(vcpus: readonly TimedVcpu[], now: () => number): void {
     storeTime(vcpus, now);
+  }
+  cannotRun(state: CpuState): string | undefined {
+    return cannotHold(state, this.limits);
+  }
+  /** A KVM that cannot hold a state shuts the processor down when the guest gets there. */
+  get doubtsShutdown(): boolean {
+    return this.limits.paging || this.limits.virtual8086;
   }
   release(vcpu: KvmVcpuPort): void {
     this.registers.delete(vcpu);
