@@ -37,9 +37,10 @@ export interface KvmArch {
   store(vcpu: KvmVcpuPort, state: CpuState): void;
   /**
    * Counters of time that go on by themselves: to KVM, for all vCPUs at once. Before they run under KVM, and again when
-   * the machine's clock has stood still. `now`: nanoseconds of that clock.
+   * the machine's clock has stood still. `now`: nanoseconds of that clock. False where KVM's counters cannot be set:
+   * the states' then follow KVM's. So a machine that may run under KVM calls this before its first instruction too.
    */
-  loadTime?(vcpus: readonly TimedVcpu[], now: () => number): void;
+  loadTime?(vcpus: readonly TimedVcpu[], now: () => number): boolean;
   /** The same from KVM: when the vCPUs leave it, and before the clock stops. */
   storeTime?(vcpus: readonly TimedVcpu[], now: () => number): void;
   /** Why this KVM cannot hold a state; undefined: it can. */

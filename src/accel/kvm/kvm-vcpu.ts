@@ -201,6 +201,7 @@ export class KvmVcpu implements StateVcpu {
       case ExitReason.intr:
         return { kind: 'budget' };
       case ExitReason.shutdown:
+        if (parts.arch.doubtsShutdown) return this.emulate('shutdown');
         this.sync();
         parts.events.shutdown(state);
         this.holder = 'memory';

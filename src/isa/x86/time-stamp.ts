@@ -17,7 +17,8 @@ export function rateBits(hz: number): bigint {
   cell.setFloat64(0, hz / 1e9);
   return cell.getBigUint64(0);
 }
-function rateOf(state: StateAccess): number {
+/** Ticks a nanosecond. */
+export function rateOf(state: StateAccess): number {
   cell.setBigUint64(0, state.get64('tscRate'));
   return cell.getFloat64(0);
 }

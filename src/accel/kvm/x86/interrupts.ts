@@ -10,14 +10,14 @@ import { Eflags, Line } from '../../../isa/x86/state.ts';
 import type { Board } from '../../accelerator.ts';
 import type { CpuState } from '../../cpu-state.ts';
 import { ExitReason, request, Run } from '../abi.ts';
-import type { KvmEvents } from '../arch.ts';
+import type { KvmArch, KvmEvents } from '../arch.ts';
 import type { KvmVcpuPort } from '../port.ts';
 
 const KVM_INTERRUPT = request.iow(0x86, 4);
 const KVM_NMI = request.io(0x9a);
 
-/** For the vCPUs of one machine. */
-export function x86Interrupts(): KvmEvents {
+/** For the vCPUs of one machine. `arch` knows what this KVM cannot hold. */
+export function x86Interrupts(arch?: Pick<KvmArch, 'cannotRun'>): KvmEvents {
   const vector = new Uint32Array(1);
   const vectorBytes = new Uint8Array(vector.buffer);
   /** CR8 as KVM was told, by vCPU. */
@@ -74,7 +74,8 @@ export function x86Interrupts(): KvmEvents {
 
     cannotRun(state) {
       // KVM knows no gate of address line 20.
-      return BigInt.asIntN(64, state.get64('a20')) === -1n ? undefined : 'a20';
+      if (BigInt.asIntN(64, state.get64('a20')) !== -1n) return 'a20';
+      return arch?.cannotRun?.(state);
     },
 
     serve({ run }: KvmVcpuPort, state: CpuState, board: Board, reason: number): boolean {

@@ -2,14 +2,14 @@
  * States that a partial KVM cannot hold. kvm_pvm has no paging but that of
  * long mode and no virtual-8086 mode; it drops the bit without a word when
  * registers are set, and shuts the processor down when the guest sets it.
- * So a vCPU is asked before it is used.
+ * So a scratch vCPU is asked.
  *
  * Spec: "The Definitive KVM API Documentation", KVM_SET_SREGS; SDM volume 3,
  * "Modes of Operation".
  */
 import type { StateAccess } from '../../../isa/isa.ts';
 import { Cr0, Efer, Eflags, Shadow } from '../../../isa/x86/state.ts';
-import type { KvmVcpuPort } from '../port.ts';
+import type { KvmPort, KvmVcpuPort } from '../port.ts';
 import { KvmX86, Regs, Sregs } from './abi-x86.ts';
 
 export interface KvmLimits {
@@ -19,29 +19,30 @@ export interface KvmLimits {
 }
 export const NO_LIMITS: KvmLimits = { paging: false, virtual8086: false };
 
-/** Asks a vCPU that has not run yet, and puts its registers back. */
-export function probeLimits(vcpu: KvmVcpuPort): KvmLimits {
-  const sregs = new Uint8Array(Sregs.size);
-  const regs = new Uint8Array(Regs.size);
-  vcpu.ioctl(KvmX86.getSregs, sregs);
-  vcpu.ioctl(KvmX86.getRegs, regs);
-  const kept = sregs.slice();
-  const view = new DataView(sregs.buffer);
-  const flags = new DataView(regs.slice().buffer);
+/** Asks a vCPU of a VM of its own: where the answer is no, it is good for nothing afterwards. */
+export function probeLimits(kvm: KvmPort): KvmLimits {
+  const vm = kvm.createVm();
+  let vcpu: KvmVcpuPort | undefined;
   try {
-    view.setBigUint64(Sregs.cr0, BigInt(Cr0.pe | Cr0.et) | BigInt(Cr0.pg), true);
-    vcpu.ioctl(KvmX86.setSregs, sregs);
-    flags.setBigUint64(Regs.rflags, BigInt(Eflags.fixed | Eflags.vm), true);
-    vcpu.ioctl(KvmX86.setRegs, new Uint8Array(flags.buffer));
+    vcpu = vm.createVcpu(0);
+    const sregs = new Uint8Array(Sregs.size);
+    const regs = new Uint8Array(Regs.size);
+    const [control, general] = [sregs, regs].map(({ buffer }) => new DataView(buffer));
     vcpu.ioctl(KvmX86.getSregs, sregs);
-    vcpu.ioctl(KvmX86.getRegs, new Uint8Array(flags.buffer));
+    control.setBigUint64(Sregs.cr0, BigInt(Cr0.pe | Cr0.et) | BigInt(Cr0.pg), true);
+    vcpu.ioctl(KvmX86.setSregs, sregs);
+    vcpu.ioctl(KvmX86.getRegs, regs);
+    general.setBigUint64(Regs.rflags, BigInt(Eflags.fixed | Eflags.vm), true);
+    vcpu.ioctl(KvmX86.setRegs, regs);
+    vcpu.ioctl(KvmX86.getSregs, sregs);
+    vcpu.ioctl(KvmX86.getRegs, regs);
     return {
-      paging: !(view.getBigUint64(Sregs.cr0, true) & BigInt(Cr0.pg)),
-      virtual8086: !(flags.getBigUint64(Regs.rflags, true) & BigInt(Eflags.vm)),
+      paging: !(control.getBigUint64(Sregs.cr0, true) & BigInt(Cr0.pg)),
+      virtual8086: !(general.getBigUint64(Regs.rflags, true) & BigInt(Eflags.vm)),
     };
   } finally {
-    vcpu.ioctl(KvmX86.setRegs, regs);
-    vcpu.ioctl(KvmX86.setSregs, kept);
+    vcpu?.close();
+    vm.close();
   }
 }
 

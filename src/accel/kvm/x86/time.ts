@@ -12,7 +12,7 @@
  * counter ever goes back. All processors get the same, or they would see each
  * other in the past.
  */
-import { timeStamp } from '../../../isa/x86/time-stamp.ts';
+import { rateOf, timeStamp } from '../../../isa/x86/time-stamp.ts';
 import { Kvm } from '../abi.ts';
 import type { TimedVcpu } from '../arch.ts';
 import type { KvmVcpuPort } from '../port.ts';
@@ -40,20 +40,31 @@ function setOffset(vcpu: KvmVcpuPort, value: bigint): void {
   offsetRequest(vcpu, KvmX86.setDeviceAttr);
 }
 
-/** Lets KVM's counters go on where the machine's are. `now`: nanoseconds of the machine's clock. */
-export function loadTime(vcpus: readonly TimedVcpu[], now: () => number, offsets: boolean): void {
-  if (vcpus.length === 0) return;
-  if (!offsets) {
+/** Counters that are further apart than this, in nanoseconds, were not set. */
+const APART = 20e6;
+
+/**
+ * Lets KVM's counters go on where the machine's are. `now`: nanoseconds of the machine's clock. False where KVM's are
+ * the host's and nothing else (kvm_pvm): then the machine's jump to them, once, and stay beside them.
+ */
+export function loadTime(vcpus: readonly TimedVcpu[], now: () => number, offsets: boolean): boolean {
+  if (vcpus.length === 0) return true;
+  const [first] = vcpus;
+  if (offsets) {
+    const host = (readTsc(first.vcpu) - getOffset(first.vcpu)) & M64;
+    // Looked at later, so that what the guest reads is never behind what it has read.
+    const at = now();
+    for (const { vcpu, state } of vcpus) setOffset(vcpu, timeStamp(state, at) - host);
+  } else {
     // KVM takes counters that are written within a second of each other as meant to be equal.
     const at = now();
     for (const { vcpu, state } of vcpus) writeMsr(vcpu, Msr.tsc, timeStamp(state, at));
-    return;
   }
-  const [first] = vcpus;
-  const host = (readTsc(first.vcpu) - getOffset(first.vcpu)) & M64;
-  // Looked at later, so that what the guest reads is never behind what it has read.
-  const at = now();
-  for (const { vcpu, state } of vcpus) setOffset(vcpu, timeStamp(state, at) - host);
+  const found = readTsc(first.vcpu);
+  const gap = BigInt.asIntN(64, found - timeStamp(first.state, now()));
+  if ((gap < 0n ? -gap : gap) <= BigInt(Math.round(rateOf(first.state) * APART))) return true;
+  storeTime(vcpus, now);
+  return false;
 }
 
 /** Lets the machine's counters go on where KVM's are. */

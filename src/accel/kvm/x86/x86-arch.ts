@@ -64,6 +64,7 @@ export class X86KvmArch implements KvmArch {
       xcrs: has(CapX86.xcrs),
     };
     this.pkru = pkruPlace(supportedCpuid(options.kvm));
+    this.limits = probeLimits(options.kvm);
     this.tscControl = has(CapX86.tscControl);
     this.tscOffsets = has(CapX86.vcpuAttributes);
     this.filtered = filterMsrs(vm, options.irqchip ? [...KVM_SERVES, Msr.apicBase, Msr.tscDeadline] : KVM_SERVES);
@@ -80,7 +81,6 @@ export class X86KvmArch implements KvmArch {
     }
     if (counterHz !== undefined)
       this.checkRate(setRate(vcpu, Math.round(counterHz / 1000), this.tscControl), counterHz);
-    if (this.registers.size === 0) this.limits = probeLimits(vcpu);
     const components = xsaveComponents(shownCpuid(vcpu));
     this.registers.set(vcpu, new VcpuRegisters(vcpu, this.capabilities, { components, pkru: this.pkru }));
   }
@@ -101,8 +101,8 @@ export class X86KvmArch implements KvmArch {
   store(vcpu: KvmVcpuPort, state: CpuState): void {
     this.of(vcpu).store(state);
   }
-  loadTime(vcpus: readonly TimedVcpu[], now: () => number): void {
-    loadTime(vcpus, now, this.tscOffsets);
+  loadTime(vcpus: readonly TimedVcpu[], now: () => number): boolean {
+    return loadTime(vcpus, now, this.tscOffsets);
   }
   storeTime(vcpus: readonly TimedVcpu[], now: () => number): void {
     storeTime(vcpus, now);
