@@ -52,7 +52,7 @@ import {
   setAccessed,
   typeOf,
 } from './segment.ts';
-import { longStackPointer, tssStack, usableStack } from './inner-stack.ts';
+import { longStackPointer, stackDescriptor, tssStack, usableStack } from './inner-stack.ts';
 import { ipOf, isLong64, Stack } from './stack.ts';
 import { Attr, Eflags, Seg, Vector } from './state.ts';
 import { isLongMode, SystemCode } from './system-memory.ts';
@@ -252,7 +252,7 @@ function innerStack(s: SystemCode, dpl: Value, bytes: Value): { readonly stack: 
       selector.set(inTss.selector);
       const error = f.let(and32(selector.value, 0xfffc));
       f.if(eqz32(error), () => f.return(faultWith(Vector.ts, error)));
-      const d = descriptor(s, selector.value);
+      const d = stackDescriptor(s, selector.value, i32(0));
       const usable = usableStack(s, d, selector.value, dpl, error);
       low.set(d.low);
       high.set(usable.high);

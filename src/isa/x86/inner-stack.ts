@@ -25,7 +25,7 @@ import {
 } from '../../ir/value.ts';
 import { faultWith } from './fault.ts';
 import { get } from './field.ts';
-import { type Descriptor, dplOf, isPresent, isSegment, limitOf, setAccessed, typeOf } from './segment.ts';
+import { type Descriptor, descriptor, dplOf, isPresent, isSegment, limitOf, setAccessed, typeOf } from './segment.ts';
 import { Attr, Seg, Vector } from './state.ts';
 import { linearSum, type SystemCode } from './system-memory.ts';
 
@@ -62,6 +62,18 @@ export function tssStack(s: SystemCode, dpl: Value, ext: Value): { readonly sp: 
     () => read(2),
   );
   return { sp: f.let(sp.value), selector: f.let(selector.value) };
+}
+
+/** As `descriptor`, but what is wrong with the selector is a fault of the task-state segment. */
+export function stackDescriptor(s: SystemCode, selector: Value, ext: Value): Descriptor {
+  const { f } = s;
+  const local = and32(selector, 4);
+  const none = and32(ne32(local, 0), ne32(and32(get('segAttr', Seg.ldtr * 4), Attr.unusable), 0));
+  const limit = select(local, get('segLimit', Seg.ldtr * 4), get('gdtLimit'));
+  f.if(or32(none, gtU32(or32(selector, 7), limit)), () =>
+    f.return(faultWith(Vector.ts, or32(and32(selector, 0xfffc), ext))),
+  );
+  return descriptor(s, selector, ext);
 }
 
 /** What of a stack segment is needed to push to it. */

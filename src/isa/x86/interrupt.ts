@@ -49,7 +49,7 @@ import {
   setAccessed,
   typeOf,
 } from './segment.ts';
-import { longStackPointer, tssStack, usableStack } from './inner-stack.ts';
+import { longStackPointer, stackDescriptor, tssStack, usableStack } from './inner-stack.ts';
 import { ipOf, Stack } from './stack.ts';
 import { Attr, Cr0, Dr6, Dr7, Eflags, Seg, Vector } from './state.ts';
 import { isLongMode, SystemCode } from './system-memory.ts';
@@ -238,18 +238,6 @@ const deliverProtected = define('deliver_protected', ['i32', 'i32', 'i64'], 'i32
 /** The IST field of a 64-bit gate. */
 const istOf = (high: Value): Value => and32(high, 7);
 const notOf = (mask: Value): Value => sub(-1, mask);
-
-/** As `descriptor`, but what is wrong with the selector is a fault of the task-state segment. */
-function stackDescriptor(s: SystemCode, selector: Value, ext: Value) {
-  const { f } = s;
-  const local = and32(selector, 4);
-  const none = and32(ne32(local, 0), ne32(and32(get('segAttr', Seg.ldtr * 4), Attr.unusable), 0));
-  const limit = select(local, get('segLimit', Seg.ldtr * 4), get('gdtLimit'));
-  f.if(or32(none, gtU32(or32(selector, 7), limit)), () =>
-    f.return(faultWith(Vector.ts, or32(and32(selector, 0xfffc), ext))),
-  );
-  return descriptor(s, selector, ext);
-}
 
 /**
  * deliver(vector, source, pc): enters the handler with `pc` (linear) as where it returns to. Gives a fault, or 0: only
