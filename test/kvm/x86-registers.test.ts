@@ -9,6 +9,7 @@ import { decodeMsrs, encodeMsrs, MSR_FIELDS, msrBytes } from '../../src/accel/kv
 import { decodeRegs, decodeSregs, encodeRegs, encodeSregs } from '../../src/accel/kvm/x86/registers.ts';
 import type { CpuState } from '../../src/accel/cpu-state.ts';
 import { testSeed } from '../../src/bits/test-seed.ts';
+import { Seg } from '../../src/isa/x86/state.ts';
 import { Random } from '../differential/random.ts';
 import { KINDS, makeStates, randomState, showDifferences, stateDifferences } from './x86-states.ts';
 
@@ -117,4 +118,21 @@ test('a fault that is being delivered is forgotten, a trap and an interrupt are 
   decodeEvents(events, state, true);
   assert.deepEqual([state.get32('pendingDebug'), state.get32('accepted')], [0x4000, 0x180]);
   assert.deepEqual([state.get32('nmiBlocked'), state.get32('lines') & 2, state.get32('attention')], [0, 2, 1]);
+});
+
+test('segments stand where the kernel has them', () => {
+  const { states } = makeStates(1);
+  const [state] = states;
+  state.reset();
+  const area = new DataView(new ArrayBuffer(Sregs.size));
+  // struct kvm_sregs: cs, ds, es, fs, gs, ss, tr, ldt.
+  const order = [Seg.cs, Seg.ds, Seg.es, Seg.fs, Seg.gs, Seg.ss, Seg.tr, Seg.ldtr];
+  order.forEach((seg, n) => {
+    state.set32('segSelector', 0x100 + n, seg);
+  });
+  encodeSregs(state, area, false);
+  assert.deepEqual(
+    order.map((_, n) => area.getUint16(n * 24 + 12, true)),
+    order.map((_, n) => 0x100 + n),
+  );
 });

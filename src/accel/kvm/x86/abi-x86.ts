@@ -36,7 +36,7 @@ export const REGS_ORDER = [0, 2, 3, 1, 6, 7, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15]
 export const Sregs = {
   size: 312,
   /** By `Seg` of the state: es, cs, ss, ds, fs, gs, ldtr, tr. */
-  segments: [72, 0, 120, 24, 48, 96, 168, 144],
+  segments: [48, 0, 120, 24, 72, 96, 168, 144],
   gdt: 192,
   idt: 208,
   /** Of a table's 16 bytes. */

@@ -88,7 +88,8 @@ function decodeSegment(from: DataView, at: number, state: StateAccess, seg: numb
   const byte = (place: number) => from.getUint8(at + place);
   const dpl = (byte(Segment.dpl) & 3) << 5;
   let attr: number = Attr.unusable | (seg === Seg.ss ? dpl : 0);
-  if (!byte(Segment.unusable)) {
+  // A register holds no segment that is not present, though some KVM do not call it unusable.
+  if (!byte(Segment.unusable) && byte(Segment.present)) {
     const when = (place: number, mask: number) => (byte(place) ? mask : 0);
     attr = (byte(Segment.type) & Attr.type) | dpl;
     attr |= when(Segment.present, Attr.present) | when(Segment.s, Attr.s) | when(Segment.avl, Attr.avl);
