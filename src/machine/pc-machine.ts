@@ -22,6 +22,7 @@ import type { GuestMemory } from './pc-parts.ts';
 import { RunLoop } from './run-loop.ts';
 import { rateBits, timeStamp } from '../isa/x86/time-stamp.ts';
 import { cpuidOptions, x86CpuModel, missingCr4 } from './x86-cpu.ts';
+import { X86EventLog } from './x86-event-log.ts';
 import { processorSignature, X86HostCalls } from './x86-host-calls.ts';
 
 /** Interrupt inputs of a vCPU: the bits of `Line` by number. */
@@ -40,14 +41,18 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const memory = kind === 'microvm' ? microvmMemory(config) : pcMemory(config, kind);
   const options = Array.from({ length: config.cpus }, (_, index) => cpuidOptions(cpu, index, config.cpus));
   // What the accelerator asks of the board, which is built on the accelerator.
-  const late: { board?: PcBoard; calls: X86HostCalls[] } = { calls: [] };
+  const late: { board?: PcBoard; calls: X86HostCalls[]; events?: X86EventLog[] } = { calls: [] };
   const hooks: Board = {
     mmioRead: (address, size) => late.board?.bus.read(address, size),
     mmioWrite: (address, size, value) => late.board?.bus.write(address, size, value) === true,
     now: () => clock.now(),
     portRead: (port, size) => late.board?.ports?.read(port, size) ?? 0xffff_ffff,
     portWrite: (port, size, value) => late.board?.ports?.write(port, size, value),
-    acknowledge: (index) => late.board?.acknowledge(index) ?? -1,
+    acknowledge(index) {
+      const vector = late.board?.acknowledge(index) ?? -1;
+      if (vector >= 0) late.events?.[index].taken(vector);
+      return vector;
+    },
     hostCall: (index, number, a, b) => late.calls[index]?.call(number, a, b) ?? 1,
   };
   const accel = await createSwitching({
@@ -145,6 +150,10 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     }
   };
   late.board = board;
+  const { log: lines } = config;
+  const logged = { next: 0 };
+  if (lines?.items.has('int'))
+    late.events = states.map((state) => new X86EventLog(state, logged, (text) => lines.write(text)));
   const kvmClock = cpu.kvmclock ? new KvmClock(dma, clock, config.cpus, cpu.tscHz) : undefined;
   late.calls = states.map(
     (state, index) =>
@@ -156,6 +165,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
         index,
         log,
         random: (into) => host.random(into),
+        events: late.events?.[index],
       }),
   );
   const outcome = { poweroff: (_: number) => {}, reset: () => {} };
@@ -171,6 +181,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       state.set64('tscRate', rateBits(cpu.tscHz));
       state.set64('cr4Missing', missingCr4(cpu.features));
       state.set32('linearBits', cpu.features.has('la57') ? 57 : 48);
+      state.set32('logEvents', late.events ? 1 : 0);
       state.stopped = index !== 0;
     });
   };

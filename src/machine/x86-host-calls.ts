@@ -12,6 +12,7 @@ import { timeStamp } from '../isa/x86/time-stamp.ts';
 import type { LocalApic } from '../devices/apic/local-apic.ts';
 import type { DeviceLog } from '../hw/device.ts';
 import { KVM_MSR, type KvmClock } from './kvm-clock.ts';
+import type { X86EventLog } from './x86-event-log.ts';
 
 const MSR = {
   apicBase: 0x1b,
@@ -79,6 +80,7 @@ export interface X86HostCallsParts {
   readonly index: number;
   readonly log: DeviceLog;
   random(into: Uint8Array): void;
+  readonly events: X86EventLog | undefined;
 }
 
 export class X86HostCalls {
@@ -117,6 +119,12 @@ export class X86HostCalls {
       case HostCall.random:
         this.parts.random(this.bytes);
         state.set64('result', new DataView(this.bytes.buffer).getBigUint64(0, true));
+        return 0;
+      case HostCall.logInterrupt:
+        this.parts.events?.interrupt(a, b);
+        return 0;
+      case HostCall.logException:
+        this.parts.events?.exception(a, b);
         return 0;
       default:
         return 1;

@@ -33,10 +33,12 @@ import {
   wrap,
   zext32,
 } from '../../ir/value.ts';
+import { hostCall } from '../isa.ts';
 import { fault, faultNumber, faultWith } from './fault.ts';
 import { get, put } from './field.ts';
 import { image } from './flags.ts';
 import { updateMode } from './mode.ts';
+import { HostCall } from './msr.ts';
 import {
   baseOf,
   cacheSegment,
@@ -254,6 +256,10 @@ export const deliver = define('deliver', ['i32', 'i32', 'i64'], 'i32', (f, vecto
     const iopl = and32(shrU32(get('eflags'), 12), 3);
     f.if(ne32(iopl, 3), () => f.return(fault(Vector.gp, 0)));
   });
+  f.if(get('logEvents'), () => {
+    put(f, 'result', pc);
+    f.call(hostCall, i32(HostCall.logInterrupt), vector, source);
+  });
   f.return(f.call(deliverProtected, vector, source, pc));
 });
 
@@ -269,8 +275,11 @@ export const raise = define('raise', ['i32', 'i64', 'i64'], undefined, (f, cause
   const now = f.var(cause);
   const address = f.var(tval);
   put(f, 'waiting', 0);
+  const before = f.var(i32(-1));
   f.loop((again) => {
     const vector = f.let(and32(now.value, 0xff));
+    f.if(get('logEvents'), () => f.call(hostCall, i32(HostCall.logException), before.value, vector));
+    before.set(vector);
     f.if(eq32(vector, Vector.pf), () => put(f, 'cr2', address.value));
     const hasError = select(and32(now.value, 0x100), i32(Source.hasError), i32(0));
     const real = f.let(isRealStyleForErrors());

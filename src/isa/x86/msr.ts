@@ -47,6 +47,10 @@ export const HostCall = {
   random: 6,
   /** (-, -): FERR#, an x87 exception waits and CR0.NE is clear. Cleared by the board (port F0h). */
   ferr: 7,
+  /** With `logEvents`: (vector, `deliver`'s source) is about to be delivered in protected mode; `result`: its pc. */
+  logInterrupt: 8,
+  /** (what was being delivered or -1, vector): an exception is raised. */
+  logException: 9,
 } as const;
 
 type Check = 'any' | 'canonical';

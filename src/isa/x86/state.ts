@@ -273,6 +273,8 @@ export const X86_CPU = layout('x86-cpu', 1, {
   tscRate: initially(u64, 0x3ff0_0000_0000_0000n),
   /** What a change of accelerator added to the clock's TSC; not seen but in the sum. */
   tscSkew: u64,
+  /** Interrupts and exceptions are told to the board (HostCall.logInterrupt, logException). */
+  logEvents: u32,
 });
 
 export const ACCEPTED = 0x100;
