@@ -15,7 +15,10 @@ export interface Topic {
   run(hmp: Asker, argument: string | undefined): string;
 }
 
-const describe = (topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit' | 'kvm', help: string): Topic => ({
+const describe = (
+  topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit' | 'kvm' | 'pic' | 'pci',
+  help: string,
+): Topic => ({
   help,
   run: ({ control }) => withNewline(control.machine.describe(topic)),
 });
@@ -73,6 +76,8 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
     help: 'show the name of the machine',
     run: ({ control }) => (control.info.name ? control.info.name + '\n' : ''),
   },
+  pci: describe('pci', 'show PCI information'),
+  pic: describe('pic', 'show PIC state'),
   qtree: describe('qtree', 'show the devices'),
   registers: {
     parameters: '[-a|vcpu]',
@@ -102,6 +107,6 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
 
 /** Topics that QEMU has and this monitor does not. */
 export const OTHER_TOPICS: readonly string[] =
-  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads irq lapic mem memdev memory-devices memory_size_summary migrate migrate_capabilities migrate_parameters network numa opcount pci pic profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
+  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads irq lapic mem memdev memory-devices memory_size_summary migrate migrate_capabilities migrate_parameters network numa opcount profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
     ' ',
   );

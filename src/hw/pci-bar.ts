@@ -49,8 +49,9 @@ export class PciBar {
   /** Where the window shows; undefined for nowhere. */
   base: number | undefined;
   private readonly name: string;
-  private readonly kind: BarOptions['kind'];
-  private readonly size: number;
+  readonly kind: BarOptions['kind'];
+  readonly size: number;
+  readonly prefetchable: boolean;
   private readonly rom: boolean;
   private readonly area: BarOptions['area'];
   private window: Window | undefined;
@@ -61,6 +62,7 @@ export class PciBar {
     this.at = at;
     this.kind = options.kind;
     this.size = options.size;
+    this.prefetchable = options.prefetchable === true;
     this.mmio = options.mmio ?? NO_MMIO;
     this.area = options.area;
     this.rom = rom;

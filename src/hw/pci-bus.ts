@@ -155,6 +155,6 @@ export class PciBus implements PciSocket {
   }
 }
 
-function isBridge(fn: PciFunction): fn is Bridge {
+export function isBridge(fn: PciFunction): fn is Bridge {
   return 'secondary' in fn;
 }

@@ -171,6 +171,15 @@ export class PciFunction implements Device<PciLayout> {
     return at;
   }
 
+  /** The windows by number, 6 for the expansion ROM, and where they show. */
+  regions(): (Pick<PciBar, 'kind' | 'size' | 'base' | 'prefetchable'> & { readonly index: number })[] {
+    const all = this.bars.map(({ at, kind, size, base, prefetchable }) => {
+      const index = at >= 0x10 && at < 0x28 ? (at - 0x10) >> 2 : 6;
+      return { index, kind, size, base, prefetchable };
+    });
+    return all.sort((a, b) => a.index - b.index);
+  }
+
   // What a device asks and does.
 
   get command(): number {

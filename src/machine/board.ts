@@ -4,6 +4,7 @@
  */
 import type { Bus } from '../hw/bus.ts';
 import type { Device } from '../hw/device.ts';
+import type { PciBus } from '../hw/pci-bus.ts';
 import type { PortBus } from '../hw/ports.ts';
 
 export interface MachineBoard {
@@ -13,6 +14,8 @@ export interface MachineBoard {
   readonly devices: readonly Device[];
   /** Where RAM shows in guest-physical space, for `info mtree`. */
   readonly ramAreas: readonly { readonly name: string; readonly base: number; readonly size: number }[];
+  /** The root bus, where there is one. */
+  readonly pci?: PciBus;
   /** Resets every device and puts what was loaded back into RAM. The vCPUs are the machine's. */
   resetAll(): void;
   /** Presses the power button; absent where there is none. */

@@ -4,6 +4,7 @@ import { describeKvm } from './kvm-describe.ts';
 import type { MachineApi } from './api.ts';
 import type { MachineConfig } from './config.ts';
 import type { MachineBoard } from './board.ts';
+import { describePci, describePic } from './pc-describe.ts';
 
 export type DescribeTopic = Parameters<MachineApi['describe']>[0];
 
@@ -44,6 +45,10 @@ export function describe(
         .join('\n');
     case 'kvm':
       return describeKvm(accel);
+    case 'pic':
+      return describePic(board);
+    case 'pci':
+      return describePci(board.pci);
     case 'jit':
       return [
         `accelerator: ${accel.name}`,

@@ -8,6 +8,7 @@ import { MemoryDisk } from '../storage/memory.ts';
 import type { MachineConfig } from './config.ts';
 import { buildMicrovm, microvmMemory } from './microvm.ts';
 import { buildPc, type PcBoard } from './pc.ts';
+import { describePci, describePic } from './pc-describe.ts';
 import { pcAreas } from './pc-firmware.ts';
 import { PC_NAMES } from './pc-names.ts';
 import type { GuestMemory, PcParts } from './pc-parts.ts';
@@ -114,6 +115,31 @@ test("pc and q35 have QEMU's devices in QEMU's slots", async () => {
     [pciRead(q35, 0, 0, 0), pciRead(q35, 1, 0, 0), ...[0, 2, 3].map((fn) => pciRead(q35, 31, fn, 0))],
     [0x29c0_8086, 0x1111_1234, 0x2918_8086, 0x2922_8086, 0x2930_8086],
   );
+});
+
+test('info pic and info pci, as QEMU prints them', async () => {
+  const { board } = await build(config('pc', { devices: [{ driver: 'virtio-rng-pci', properties: {} }] }));
+  board.bus.write(0xfec0_0000, 1, 0x14);
+  board.bus.write(0xfec0_0010, 4, 0x1_b130 | 0x800);
+  board.ports?.write(0x21, 1, 0xb8);
+  const pic = describePic(board).split('\n');
+  assert.equal(pic[0], 'ioapic0: ver=0x20 id=0x00 sel=0x14 (redir[2])');
+  assert.equal(pic[1], '  pin 0  0x0000000000010000 dest=0 vec=0   active-hi edge  masked fixed  physical');
+  assert.equal(pic[3], '  pin 2  0x000000000001a930 dest=0 vec=48  active-lo level masked lowest logical');
+  assert.equal(pic[26], '  Remote IRR (none)');
+  assert.match(pic[28], /^pic0: irr=[0-9a-f]{2} imr=b8 isr=00 hprio=0 irq_base=00 rr_sel=0 elcr=00 fnm=0$/);
+  pciWrite(board, 2, 0x13, 0xfd);
+  pciWrite(board, 2, 4, 2);
+  const pci = describePci(board.pci);
+  const lines = [
+    '  Bus  0, device   2, function 0:',
+    '    VGA controller: PCI device 1234:1111',
+    '      PCI subsystem 1af4:1100',
+    '      BAR0: 32 bit prefetchable memory at 0xfd000000 [0xfdffffff].',
+    '      BAR2: 32 bit memory at 0xffffffffffffffff [0x00000ffe].',
+  ];
+  assert.ok(pci.includes(lines.join('\n')), pci);
+  assert.match(pci, /^ {4}Class 0255: PCI device 1af4:1005\n {6}PCI subsystem 1af4:0004\n {6}IRQ 0, pin A$/m);
 });
 
 test('network cards sit where -device puts them', async () => {

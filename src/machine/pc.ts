@@ -179,6 +179,7 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
       for (const device of chipset.devices) device.reset();
       lowFirmware?.();
     },
+    pci: pci?.bus,
     powerButton: pci && (() => void pci.pm.powerButton()),
     onPoweroff() {},
     onReset() {},
