@@ -71,6 +71,7 @@ export const syscall = define('syscall', ['i64'], 'i32', (f, next) => {
     },
     () => {
       put(f, 'result', zext32(next));
+      put(f, 'result2', get('gpr', 11 * 8));
       f.call(setEflags, and(flags, ~(Eflags.if | Eflags.vm | Eflags.rf)), i32(-1));
       put(f, 'pc', zext32(star));
       put(f, 'cpl', 0);

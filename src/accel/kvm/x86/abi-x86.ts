@@ -187,6 +187,7 @@ export const CapX86 = {
   msrFilter: 189,
   enforcePvFeatureCpuid: 190,
   sregs2: 200,
+  exitOnEmulationFailure: 204,
   xsave2: 208,
   tripleFaultEvent: 218,
 } as const;

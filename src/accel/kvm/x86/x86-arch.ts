@@ -56,6 +56,8 @@ export class X86KvmArch implements KvmArch {
     vm.ioctl(KvmX86.setIdentityMapAddr, new Uint8Array(new BigUint64Array([BigInt(IDENTITY_MAP)]).buffer));
     vm.ioctl(KvmX86.setTssAddr, TSS);
     if (has(CapX86.exceptionPayload)) enableCap(vm, CapX86.exceptionPayload, 1);
+    // Else user code gets #UD where KVM cannot emulate an instruction, and nobody hears of it.
+    if (has(CapX86.exitOnEmulationFailure)) enableCap(vm, CapX86.exitOnEmulationFailure, 1);
     const sync = options.sync === false ? 0 : vm.checkExtension(Cap.syncRegs);
     this.capabilities = {
       sregs2: has(CapX86.sregs2),

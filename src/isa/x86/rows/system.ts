@@ -455,7 +455,8 @@ const writeExtended: Semantics = (m) => {
 const enterSystem: Semantics = (m) => {
   m.raiseIf(m.call(syscall, m.nextPc));
   m.setR(RCX, m.state('result'));
-  if (m.bits === 64) m.setR(11, m.state('result2'));
+  // In compatibility mode, too, which cannot name it.
+  m.setR(11, m.state('result2'));
   m.system(m.state('pc'));
 };
 const leaveSystem: Semantics = (m) => {
