@@ -101,10 +101,13 @@ export class Pair {
       if (reference.instructions !== target) break;
       lines = this.differences();
     }
-    // What repeats itself may have been done at once.
-    for (let n = 0; n < repeated && lines.length > 0 && exit.kind !== 'stopped' && !ended; n++) {
+    // What repeats itself may have been done at once; behind it stands an instruction or an exception. Loops bring the
+    // same registers again, so RAM must agree too.
+    const differs = () => lines.length > 0 || this.ramDifferences().length > 0;
+    for (let n = 0; repeated > 0 && n < repeated + 8 && exit.kind !== 'stopped' && !ended && differs(); n++) {
       const ahead = reference.instructions - jit.instructions;
       lines = differences(jit.state, reference.state).filter((line) => !line.startsWith('instret'));
+      if (lines.length === 0) lines = this.ramDifferences();
       if (lines.length === 0) this.more = ahead;
       else step();
     }
