@@ -113,6 +113,8 @@ export interface AcceleratorOptions extends MemoryShape {
   /** How many CPUs. */
   readonly cpus: number;
   readonly board: Board;
+  /** How often a place is executed before the JIT compiles it; the default is what boots systems fastest. */
+  readonly compileAfter?: number | undefined;
   /** A compiler in another thread for the JIT; without it regions are compiled where they are needed. */
   readonly compiler?: (() => CompilerPort | undefined) | undefined;
   /** Runs `make`; WebAssembly modules made in it are optimised after few calls. */

@@ -58,7 +58,7 @@ export function bareMachine(elf: Buffer, accel: 'reference' | 'jit'): Bare {
     space = new Space(1 << 20, { ramBase: RAM_BASE, ramSize: RAM_SIZE });
     vcpu = new ReferenceVcpu(new CpuState(isa, space, 0, 0x10000), board, () => {});
   } else {
-    const jit = new JitAccelerator({ isa, cpus: 1, ramBase: RAM_BASE, ramSize: RAM_SIZE, board });
+    const jit = new JitAccelerator({ isa, cpus: 1, ramBase: RAM_BASE, ramSize: RAM_SIZE, board, compileAfter: 200 });
     space = jit.space;
     vcpu = jit.vcpus[0];
   }

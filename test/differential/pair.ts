@@ -46,7 +46,14 @@ export class TestBoard implements Board {
   }
 }
 
-export const options = (board: Board) => ({ isa, cpus: 1, ramBase: RAM_BASE, ramSize: RAM_SIZE, board });
+export const options = (board: Board) => ({
+  isa,
+  cpus: 1,
+  ramBase: RAM_BASE,
+  ramSize: RAM_SIZE,
+  board,
+  compileAfter: 200,
+});
 
 export function load(accelerator: { ram: Uint8Array; vcpus: readonly { state: CpuState }[] }, ram: Uint8Array): void {
   accelerator.ram.set(ram);

@@ -34,7 +34,16 @@ export class Device implements Board {
 }
 
 export function options(board: Board): AcceleratorOptions {
-  return { isa: toy, cpus: 1, board, ramBase: 0, ramSize: RAM, areas: [{ name: 'rom', size: 0x4000 }], mapped: LIMIT };
+  return {
+    isa: toy,
+    cpus: 1,
+    board,
+    ramBase: 0,
+    ramSize: RAM,
+    areas: [{ name: 'rom', size: 0x4000 }],
+    mapped: LIMIT,
+    compileAfter: 200,
+  };
 }
 
 export function mapAll(space: Space): void {

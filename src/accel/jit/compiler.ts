@@ -151,7 +151,11 @@ export class RegionCompiler {
           const place = placeOf(at);
           if (!place) return false;
           const side = place.page + layout.side + (inPage(at) >> layout.shift) * 4;
-          return this.written.isWorthEntering(place.host + inPage(at), mode, view.getInt32(side, true) >= HANDLER_LIMIT);
+          return this.written.isWorthEntering(
+            place.host + inPage(at),
+            mode,
+            view.getInt32(side, true) >= HANDLER_LIMIT,
+          );
         },
         decode: (at) => {
           const place = placeOf(at);

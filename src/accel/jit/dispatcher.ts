@@ -11,7 +11,7 @@ import { Emitter, type Lowering } from './emit.ts';
 import { CELL, ITLB, ITLB_ENTRIES, OPERATION, type PageLayout, pageLayout } from './layout.ts';
 import { isMarked, unmark } from './marks.ts';
 import type { Body, Signature } from './module.ts';
-import { HANDLER_BITS, HANDLER_LIMIT, HOT, Reason } from './reasons.ts';
+import { HANDLER_BITS, HANDLER_LIMIT, Reason } from './reasons.ts';
 import { Fetch, type Runtime } from './runtime.ts';
 
 /** A region takes the pc it is entered at and how deep calls may still nest; it returns the next pc. */
@@ -240,7 +240,7 @@ export function emitRun(
   e.br(top);
   e.end();
   e.get(SLOT);
-  e.i32Const(HOT);
+  pushCell(e, CELL.hot);
   e.op(op.i32Compare.lt_s);
   e.if();
   e.get(ENTRY);
@@ -250,7 +250,7 @@ export function emitRun(
   e.tee(SLOT);
   e.memory(op.I32_STORE, page.side);
   e.get(SLOT);
-  e.i32Const(HOT);
+  pushCell(e, CELL.hot);
   e.op(op.i32Compare.eq);
   e.if();
   e.i32Const(Reason.hot);

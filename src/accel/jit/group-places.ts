@@ -1,6 +1,7 @@
 /** The code that looks into the TLB once for all accesses of a group; see groups.ts. */
 import * as op from '../../ir/op.ts';
 import { pushPage, pushTlbEntry } from './access.ts';
+import type { Value } from '../../ir/value.ts';
 import type { Emitter } from './emit.ts';
 import type { Group } from './groups.ts';
 import { dtlb } from './layout.ts';
@@ -40,13 +41,16 @@ export class GroupPlaces {
     return local;
   }
 
-  /** Looks once for all of a group: its local gets the place of its first byte, or 0. */
-  open({ reg, low, high, align, stores }: Group, local: number): void {
+  /**
+   * Looks once for all of a group: its local gets the place of its first byte, or 0. `address` is that of the first
+   * access, `offset` from the group's base.
+   */
+  open({ low, high, align, stores }: Group, local: number, address: Value, offset: number): void {
     const { e } = this;
     const table = dtlb(this.regime, stores) + (e.lowering.cpuAddress ?? 0);
-    e.lowering.reg(e, reg);
-    if (low !== 0) {
-      e.i64Const(low);
+    e.value(address);
+    if (low !== offset) {
+      e.i64Const(low - offset);
       e.op(op.i64Integer.add);
     }
     e.tee(this.va);

@@ -1,8 +1,8 @@
 /**
- * Accesses through one unchanged base register, checked together.
+ * Accesses at constant distances from one another, checked together.
  *
- * Stack frames and structures are touched at several offsets of one register.
- * When all of a group's bytes lie in one page and are aligned, where that is
+ * Stack frames and structures are touched at several offsets of one register,
+ * which may move by constants between them. When all of a group's bytes lie in one page and are aligned, where that is
  * asked for, one look into the TLB at the first access serves the rest: they find the place of the
  * first in a local, or 0 when each must look for itself.
  */
@@ -12,8 +12,7 @@ import type { Value } from '../../ir/value.ts';
 import type { Step } from './cfg.ts';
 
 export interface Group {
-  readonly reg: number;
-  /** Offset from the register of the group's first byte, aligned as `align` says with the base. */
+  /** Offset from its base of the group's first byte, aligned as `align` says with the base. */
   low: number;
   /** Offset of one past its last byte. */
   high: number;
@@ -26,67 +25,107 @@ export interface Group {
 
 export interface Member {
   readonly group: Group;
-  /** Offset from the register. */
+  /** Offset from the group's base. */
   readonly offset: number;
   readonly first: boolean;
 }
 
 /** A group spans no more than this, so that it seldom lies across two pages. */
 const MAX_SPAN = 256;
+/** A register that has moved further is a new base. */
+const MOST_DISTANCE = 2 ** 20;
 
 /** The members of groups of two and more in a block, by their statement. */
 export function findGroups(steps: readonly Step[], unaligned: boolean): ReadonlyMap<Statement, Member> {
   const members = new Map<Statement, Member>();
   const open = new Map<number, Group>();
+  const places = new Places();
   for (const { insn } of steps) {
-    const addresses = addressesOf(insn.statements);
+    places.begin();
     for (const s of insn.statements) {
-      if (s.kind === 'reg') open.delete(s.reg);
-      if (s.kind !== 'gload' && s.kind !== 'gstore') continue;
-      const base = baseOf(s.address.op === op.LOCAL_GET ? addresses.get(s.address.imm) : s.address);
-      if (!base) continue;
-      const size = op.accessSize(s.op);
-      const stores = s.kind === 'gstore' || s.intent === 'store';
-      const current = open.get(base.reg);
-      if (current && (unaligned ? joinAny : join)(current, base.offset, size, stores)) {
-        members.set(s, { group: current, offset: base.offset, first: false });
-      } else {
-        const group = { reg: base.reg, low: base.offset, high: base.offset + size, align: size, stores, members: 1 };
-        open.set(base.reg, group);
-        members.set(s, { group, offset: base.offset, first: true });
+      if (s.kind === 'gload' || s.kind === 'gstore') {
+        const at = places.of(s.address);
+        if (at) {
+          const size = op.accessSize(s.op);
+          const stores = s.kind === 'gstore' || s.intent === 'store';
+          const current = open.get(at.base);
+          if (current && (unaligned ? joinAny : join)(current, at.offset, size, stores)) {
+            members.set(s, { group: current, offset: at.offset, first: false });
+          } else {
+            const group = { low: at.offset, high: at.offset + size, align: size, stores, members: 1 };
+            open.set(at.base, group);
+            members.set(s, { group, offset: at.offset, first: true });
+          }
+        }
       }
+      places.after(s);
     }
   }
   for (const [s, { group }] of members) if (group.members < 2) members.delete(s);
   return members;
 }
 
-/** The values of locals that are set once, before anything else may set them. */
-function addressesOf(statements: readonly Statement[]): ReadonlyMap<number, Value> {
-  const values = new Map<number, Value>();
-  const again = new Set<number>();
-  const visit = (list: readonly Statement[], nested: boolean): void => {
-    for (const s of list) {
-      if (s.kind === 'set') {
-        if (nested || values.has(s.local)) again.add(s.local);
-        values.set(s.local, s.value);
-      } else if (s.kind === 'if') {
-        visit(s.then, true);
-        visit(s.else, true);
-      } else if (s.kind === 'loop' || s.kind === 'block') visit(s.body, true);
-    }
-  };
-  visit(statements, false);
-  for (const local of again) values.delete(local);
-  return values;
+/** Where a value points: bytes from what a register or a local held at some time, which has a number. */
+interface Place {
+  readonly base: number;
+  readonly offset: number;
 }
 
-function baseOf(address: Value | undefined): { readonly reg: number; readonly offset: number } | undefined {
-  if (!address) return undefined;
-  if (address.op === op.REG) return { reg: address.imm, offset: 0 };
-  if (address.op !== op.i64Integer.add || address.a?.op !== op.REG) return undefined;
-  const { b } = address;
-  return b?.op === op.CONST_I64 && b.big === undefined ? { reg: address.a.imm, offset: b.imm } : undefined;
+/** What registers and locals hold, as far as it is a distance from what one held before: stacks move by constants. */
+class Places {
+  private next = 0;
+  private readonly registers = new Map<number, Place>();
+  private locals = new Map<number, Place>();
+
+  /** An instruction begins: locals are its own. */
+  begin(): void {
+    this.locals.clear();
+  }
+
+  of(value: Value): Place | undefined {
+    if (value.op === op.REG) return this.held(this.registers, value.imm);
+    if (value.op === op.LOCAL_GET) return value.type === 'i64' ? this.held(this.locals, value.imm) : undefined;
+    const sign = value.op === op.i64Integer.add ? 1 : value.op === op.i64Integer.sub ? -1 : 0;
+    const { a, b } = value;
+    if (sign === 0 || !a || b?.op !== op.CONST_I64 || b.big !== undefined) return undefined;
+    const from = this.of(a);
+    return from && { base: from.base, offset: from.offset + sign * b.imm };
+  }
+
+  private held(places: Map<number, Place>, index: number): Place {
+    let place = places.get(index);
+    if (!place) {
+      place = { base: this.next++, offset: 0 };
+      places.set(index, place);
+    }
+    return place;
+  }
+
+  /** Follows what a statement changes. */
+  after(s: Statement): void {
+    if (s.kind === 'set') keep(this.locals, s.local, this.of(s.value));
+    else if (s.kind === 'reg') keep(this.registers, s.reg, this.of(s.value));
+    else if (s.kind === 'gload') this.locals.delete(s.local);
+    else if (s.kind === 'call') this.locals.delete(s.result);
+    else if (s.kind === 'if') this.forget([...s.then, ...s.else]);
+    else if (s.kind === 'loop' || s.kind === 'block') this.forget(s.body);
+  }
+
+  /** What is done perhaps, or more than once. */
+  private forget(list: readonly Statement[]): void {
+    for (const s of list) {
+      if (s.kind === 'set' || s.kind === 'gload') this.locals.delete(s.local);
+      else if (s.kind === 'call') this.locals.delete(s.result);
+      else if (s.kind === 'reg') this.registers.delete(s.reg);
+      else if (s.kind === 'if') this.forget([...s.then, ...s.else]);
+      else if (s.kind === 'loop' || s.kind === 'block') this.forget(s.body);
+    }
+  }
+}
+
+function keep(places: Map<number, Place>, index: number, place: Place | undefined): void {
+  if (place && Math.abs(place.offset) < MOST_DISTANCE) places.set(index, place);
+  else places.delete(index);
 }
 
 /** Takes an access into a group if it fits in span and alignment. */

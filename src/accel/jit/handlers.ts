@@ -15,7 +15,7 @@ import { pushCell, pushHostAddress, pushRegister, storeCell, storeRegister } fro
 import { Emitter, type Lowering } from './emit.ts';
 import { CELL, OPERATION, type PageLayout, pageLayout } from './layout.ts';
 import type { Body } from './module.ts';
-import { HANDLER, HOT, Reason } from './reasons.ts';
+import { HANDLER, Reason } from './reasons.ts';
 import { Flag } from './runtime.ts';
 
 const IP = 0;
@@ -272,7 +272,7 @@ function jump(e: Emitter, lowering: HandlerLowering, target: Value, reach: Reach
     e.i32Const(1);
     e.op(op.i32Integer.add);
     e.tee(COUNT);
-    e.i32Const(HOT);
+    pushCell(e, CELL.hot);
     e.op(op.i32Compare.ge_s);
     e.get(N);
     e.i32Const(0);

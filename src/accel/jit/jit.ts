@@ -27,7 +27,7 @@ import type { Ground } from './ground.ts';
 import { type Engine, JitVcpu } from './jit-vcpu.ts';
 import { CELL, type JitLayout, jitLayout, keepsStraddling, OPERATION } from './layout.ts';
 import { Linker, PlainLowering } from './linker.ts';
-import { HANDLER, Reason } from './reasons.ts';
+import { HANDLER, HOT, Reason } from './reasons.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { Regions } from './regions.ts';
 import { codeWritten, mmioRead, mmioWrite, type Runtime, runtime } from './runtime.ts';
@@ -115,6 +115,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     this.regions = new Regions(isa, this.linker, this.cache, memory, compiler?.());
     this.regions.onHandlers = (made, exports) => handlers.adopt(made, exports);
     this.vcpus = Array.from({ length: cpus }, (_, n) => new JitVcpu(this, n, options.ground?.states[n]));
+    for (const { state } of this.vcpus) state.setWord(CELL.hot, options.compileAfter ?? HOT);
     this.current = this.vcpus[0];
     this.fetcher = new Fetcher(
       isa,

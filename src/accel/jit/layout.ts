@@ -46,6 +46,8 @@ export const CELL = {
   operand: CELLS + 72,
   /** 16 bytes: a load across pages. */
   across: CELLS + 112,
+  /** i32: how often a place is executed before it is compiled. */
+  hot: CELLS + 100,
   /** 16 bytes: what `guest_read` gives of a device. */
   guest: CELLS + 128,
 } as const;

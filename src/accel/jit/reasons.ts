@@ -53,5 +53,5 @@ export const HANDLER_LIMIT = 1 << HANDLER_BITS;
 export const REGION_LIMIT = 2 ** (31 - HANDLER_BITS);
 /** What side cells count up from where no region is wanted. */
 export const DECLINED = -(2 ** 31);
-/** Executions of a place before it is compiled. */
-export const HOT = 400;
+/** Executions of a place before it is compiled, unless told otherwise. */
+export const HOT = 4000;

@@ -467,7 +467,7 @@ export class RegionEmitter implements Lowering {
     }
     const { group, offset, first } = member;
     const local = this.places.local(group);
-    if (first) this.places.open(group, local);
+    if (first) this.places.open(group, local, s.address, offset);
     const distance = offset - group.low;
     e.get(local);
     e.op(op.I32_EQZ);

@@ -232,9 +232,13 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
       const host = f.let(f.call(slowStore, va, or32(align, Flag.atomic | Flag.both)));
       // Where there is code each store must be looked at.
       f.if(host, () => f.if(hasCode(host), () => f.return(i32(0))));
+      f.if(ne(load(op.I64_LOAD, dtlbEntry(va), dtlb(0, true)), and(va, -4096)), () => f.return(i32(0)));
       f.return(host);
     });
-    f.return(f.call(slowLoad, va, align));
+    const host = f.let(f.call(slowLoad, va, align));
+    // Where accesses are watched each must be told of.
+    f.if(ne(load(op.I64_LOAD, dtlbEntry(va), dtlb(0, false)), and(va, -4096)), () => f.return(i32(0)));
+    f.return(host);
   });
 
   const slowStore: IrFunction = define('slow_store', ['i64', 'i32'], 'i32', (f, va, flags) => {

@@ -13,7 +13,7 @@ const [RA, T0, S0, A0, A1, A2, A3] = [1, 5, 8, 10, 11, 12, 13];
 function hart(code: Readonly<Record<number, readonly number[]>>) {
   let time = 0;
   const board = { mmioRead: () => undefined, mmioWrite: () => false, now: () => (time += 1000) };
-  const jit = new JitAccelerator({ isa, cpus: 1, ramBase: BASE, ramSize: 1 << 20, board });
+  const jit = new JitAccelerator({ isa, cpus: 1, ramBase: BASE, ramSize: 1 << 20, board, compileAfter: 200 });
   const view = new DataView(jit.ram.buffer, jit.ram.byteOffset);
   for (const [start, words] of Object.entries(code)) {
     let at = Number(start);

@@ -58,7 +58,7 @@ export class Pair {
   readonly reference: ReferenceAccelerator;
 
   constructor(mode: ModeName, ram: Uint8Array) {
-    const options = () => ({ isa, cpus: 1, ramBase: 0, ramSize: RAM, board: board() });
+    const options = () => ({ isa, cpus: 1, ramBase: 0, ramSize: RAM, board: board(), compileAfter: 100 });
     this.jit = new JitAccelerator(options());
     this.reference = ReferenceAccelerator.create(options());
     for (const accelerator of [this.jit, this.reference]) {

@@ -105,7 +105,7 @@ export class OnAccelerator {
 
   constructor(kind: 'reference' | 'jit', pattern: Uint8Array, times = 1) {
     const board = { mmioRead: () => 0, mmioWrite: () => true, now: () => 0 };
-    const options = { isa, cpus: 1, board, ramBase: 0, ramSize: 0x2_0000 };
+    const options = { isa, cpus: 1, board, ramBase: 0, ramSize: 0x2_0000, compileAfter: 200 };
     this.accelerator = kind === 'jit' ? new JitAccelerator(options) : ReferenceAccelerator.create(options);
     this.pattern = pattern;
     this.times = times;
