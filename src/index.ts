@@ -69,6 +69,8 @@ export interface MachineOptions {
   readonly cpu?: { readonly model?: string; readonly features?: Readonly<Record<string, boolean | string>> };
   /** The first of these that can be had; `jit` when left out. `auto`: KVM where it is the faster one. */
   readonly accel?: AccelConfig;
+  /** Under KVM: stay there, however slow it is with this guest, until `switchAccelerator` is called. */
+  readonly accelStay?: boolean;
   /** `default` is the built-in SBI of `virt`, and SeaBIOS for a PC. */
   readonly bios?: 'none' | 'default' | { readonly file: string } | Uint8Array;
   readonly kernel?: FileOrBytes;
@@ -155,6 +157,7 @@ export class Machine implements AsyncDisposable {
         machine: options.machine ?? 'virt',
         machineProperties: options.machineProperties,
         accel: options.accel ?? 'jit',
+        accelStay: options.accelStay,
         cpu: {
           model: options.cpu?.model ?? (Object.hasOwn(PC_NAMES, options.machine ?? 'virt') ? 'qemu64' : 'rv64'),
           features: options.cpu?.features ?? {},

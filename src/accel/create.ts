@@ -29,6 +29,7 @@ export interface SwitchingOptions extends AcceleratorOptions {
   readonly names: readonly AcceleratorName[];
   /** Opens /dev/kvm; throws KvmError. Undefined: this host knows no KVM. */
   readonly kvm?: (() => KvmPort) | undefined;
+  readonly stay?: boolean | undefined;
   /** Why KVM cannot run this machine, whatever the host has; undefined: it can. */
   readonly noKvm?: string | undefined;
   readonly counterHz?: KvmArchOptions['counterHz'];
@@ -53,10 +54,12 @@ export async function createSwitching(options: SwitchingOptions): Promise<Switch
     {
       ...ground,
       board: options.board,
+      stay: options.stay,
       onMoved: options.onMoved,
       async open(name, fallback) {
         if (name === 'reference') return reference();
-        if (name === 'kvm') return openKvm(options, ground, await reference(), fallback);
+        if (name === 'kvm')
+          return openKvm(options, ground, await reference(), fallback, (rate) => switching.made?.slow(rate));
         const { JitAccelerator } = await import('./jit/jit.ts');
         return new JitAccelerator({ ...options, ground });
       },
@@ -81,6 +84,7 @@ async function openKvm(
   ground: Ground,
   reference: { readonly vcpus: readonly StateVcpu[] },
   fallback: Fallback,
+  slow: (rate: number) => void,
 ): Promise<SpaceAccelerator> {
   if (options.noKvm !== undefined) throw new KvmError('kvm-machine', options.noKvm, 'use -accel jit');
   if (!options.kvm) throw new KvmError('kvm-host', 'this host has no way to KVM', 'use -accel jit');
@@ -100,6 +104,7 @@ async function openKvm(
       refresh: (state) => reference.vcpus[state.index].refresh(),
       translate: (state, virtual) => reference.vcpus[state.index].translate(virtual),
       emulate: fallback,
+      slow,
     });
   } catch (error) {
     kvm.close();

@@ -12,6 +12,39 @@ const WINDOW_NS = 250e6;
 const FEWEST = 200;
 /** Of a window's time. */
 const TOO_MUCH = 0.4;
+/** Instructions a second that the kernel's own emulator executes: where it does nothing else it reaches some millions. */
+const SLOW_RATE = 300_000;
+/** For so many windows one after the other. */
+const SLOW_WINDOWS = 2;
+const SLOW_WINDOW_NS = 100e6;
+
+/** Whether KVM itself emulates most of what it runs, from its count of such instructions. */
+export class SlowKvm {
+  /** Instructions a second in the last window. */
+  rate = 0;
+  private readonly count: () => number;
+  private from = -Infinity;
+  private counted = 0;
+  private windows = 0;
+
+  constructor(count: () => number) {
+    this.count = count;
+  }
+
+  /** At time `now`, often; true when it is too much. */
+  look(now: number): boolean {
+    if (now - this.from < SLOW_WINDOW_NS) return false;
+    const count = this.count();
+    // After a pause, or under another accelerator, a window says nothing.
+    if (now - this.from < 3 * SLOW_WINDOW_NS) {
+      this.rate = ((count - this.counted) / (now - this.from)) * 1e9;
+      this.windows = this.rate >= SLOW_RATE ? this.windows + 1 : 0;
+    }
+    this.from = now;
+    this.counted = count;
+    return this.windows >= SLOW_WINDOWS;
+  }
+}
 
 export class EmulationShare {
   /** Instructions to execute for the failure at hand. */

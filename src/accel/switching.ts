@@ -34,6 +34,8 @@ export interface SwitchingParts extends Openers {
   readonly space: Space;
   readonly states: readonly CpuState[];
   readonly board: Board;
+  /** Never leave KVM unless told to. */
+  readonly stay?: boolean | undefined;
   /** Told once when the machine left KVM on its own, and why. */
   onMoved?(message: string): void;
 }
@@ -122,7 +124,7 @@ export class SwitchingAccelerator implements SpaceAccelerator {
   private open(name: AcceleratorName): Promise<SpaceAccelerator> {
     let opening = this.opened.get(name);
     if (!opening) {
-      opening = this.parts.open(name, (vcpu, why) => this.fallback(vcpu, why));
+      opening = this.make(name);
       this.opened.set(name, opening);
       opening.then(
         (accelerator) => {
@@ -134,6 +136,12 @@ export class SwitchingAccelerator implements SpaceAccelerator {
       );
     }
     return opening;
+  }
+
+  private async make(name: AcceleratorName): Promise<SpaceAccelerator> {
+    // What KVM cannot execute the reference accelerator does.
+    if (name === 'kvm') await this.open('reference');
+    return this.parts.open(name, (vcpu, why) => this.fallback(vcpu, why));
   }
 
   private activate(next: SpaceAccelerator): void {
@@ -165,12 +173,17 @@ export class SwitchingAccelerator implements SpaceAccelerator {
       }
     }
     share.end(started);
-    if (share.dominates) this.moveToJit(why);
+    if (share.dominates) this.moveToJit(`the interpreter executes most of this guest for KVM (last: ${why})`);
     return undefined;
   }
 
+  /** KVM's own emulator executes most of the guest, at so many instructions a second. */
+  slow(rate: number): void {
+    this.moveToJit(`KVM here emulates most of this guest, ${(rate / 1e6).toFixed(1)} million instructions a second`);
+  }
+
   private moveToJit(why: string): void {
-    if (this.moving) return;
+    if (this.moving || this.parts.stay) return;
     this.moving = true;
     this.open('jit').then(
       (jit) => {
@@ -178,9 +191,7 @@ export class SwitchingAccelerator implements SpaceAccelerator {
         if (this.closed || this.active.name !== 'kvm') return;
         this.counts.moves++;
         this.activate(jit);
-        this.parts.onMoved?.(
-          `KVM here cannot execute much of this guest itself (last: ${why}): the machine goes on with the JIT`,
-        );
+        this.parts.onMoved?.(`${why}: the machine goes on with the JIT`);
       },
       (error: Error) => {
         // Then KVM and the reference accelerator go on together; `moving` stays, so that it is tried once.

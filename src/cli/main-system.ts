@@ -156,6 +156,7 @@ class Session {
       machine: plan.machine,
       machineProperties: plan.machineProperties,
       accel: plan.accel,
+      accelStay: plan.accelStay,
       cpu: plan.cpu,
       cpus: plan.cpus,
       memory: plan.memory,

@@ -106,7 +106,7 @@ export function chooseAccels(asked: readonly { readonly name: string; readonly w
 }
 
 /** One `-accel`; returns the accelerator's name, or several with colons between. */
-export function parseAccel(where: string, text: string): string {
+export function parseAccel(where: string, text: string): { readonly name: string; readonly stay: boolean | undefined } {
   const params = Params.parse(where, text, 'accel');
   const name = params.text('accel') ?? '';
   params.word('thread', 'single', 'multi');
@@ -121,8 +121,9 @@ export function parseAccel(where: string, text: string): string {
     'notify-window',
     'igd-passthru',
   );
+  const move = params.onOff('x-trapframe-move');
   params.finish();
-  return name;
+  return { name, stay: move === undefined ? undefined : !move };
 }
 
 /** The features that `-cpu rv64,...` can switch, with QEMU's names. */

@@ -92,6 +92,7 @@ export interface SystemPlan {
   readonly machine: string;
   readonly machineProperties: Readonly<Record<string, string>>;
   readonly accel: AccelConfig;
+  readonly accelStay?: boolean;
   readonly cpu: CpuConfig;
   readonly cpus: number;
   /** Bytes. */

@@ -111,7 +111,11 @@ class SystemParser {
     cpu: (where, value) => {
       this.out.cpu = this.target.parseCpu(where, value);
     },
-    accel: (where, value) => this.addAccels(where, board.parseAccel(where, value)),
+    accel: (where, value) => {
+      const { name, stay } = board.parseAccel(where, value);
+      this.addAccels(where, name);
+      this.out.accelStay = stay ?? this.out.accelStay;
+    },
     'enable-kvm': (where) => this.addAccels(where, 'kvm'),
     smp: (where, value) => {
       this.out.cpus = board.parseSmp(where, value, this.board.machine, this.target.maxCpus);

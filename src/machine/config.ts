@@ -73,6 +73,8 @@ export interface MachineConfig {
    * the JIT, else the JIT.
    */
   readonly accel: AccelConfig;
+  /** Under KVM: the machine stays there, however slow KVM is with it, until it is moved on command. */
+  readonly accelStay?: boolean;
   readonly cpu: CpuConfig;
   readonly cpus: number;
   /** Bytes of RAM. */

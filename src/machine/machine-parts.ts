@@ -46,7 +46,7 @@ export function accelNames({ accel, icount }: MachineConfig, host: MachineHost):
 export function switchingOptions(
   config: MachineConfig,
   host: MachineHost,
-): Pick<SwitchingOptions, 'names' | 'kvm' | 'noKvm' | 'refused' | 'onMoved' | 'compiler' | 'hot'> {
+): Pick<SwitchingOptions, 'names' | 'stay' | 'kvm' | 'noKvm' | 'refused' | 'onMoved' | 'compiler' | 'hot'> {
   const names = accelNames(config, host);
   const note = (line: string) => config.log?.write(line);
   let noKvm: string | undefined;
@@ -54,6 +54,7 @@ export function switchingOptions(
   else if (!names.includes('kvm')) noKvm = 'the machine was not made for KVM: -accel jit:kvm makes one that is';
   return {
     names,
+    stay: config.accelStay,
     kvm: host.kvm && (() => (host.kvm as NonNullable<typeof host.kvm>)()),
     noKvm,
     refused: (name, error) => note(`${name}: ${error.message}`),

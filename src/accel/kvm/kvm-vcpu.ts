@@ -10,7 +10,9 @@ import type { Board, Exit, StateVcpu } from '../accelerator.ts';
 import type { CpuState } from '../cpu-state.ts';
 import { readDevice, writeDevice } from '../device-access.ts';
 import { EMULATION_BYTES, Errno, EXIT_NAMES, ExitReason, InternalError, IO_OUT, Run } from './abi.ts';
+import { SlowKvm } from '../emulation-share.ts';
 import type { KvmArch, KvmEvents } from './arch.ts';
+import { BinaryStatistics } from './binary-statistics.ts';
 import { ExitCounts } from './exit-counts.ts';
 import type { MemorySlots } from './memory-slots.ts';
 import { KvmError, type KvmVcpuPort } from './port.ts';
@@ -37,6 +39,8 @@ export interface KvmVcpuParts {
    * then KVM goes on.
    */
   emulate(vcpu: KvmVcpu, why: string): Exit | undefined;
+  /** KVM's own emulator of instructions runs the guest, at so many a second: told again and again. */
+  slow(rate: number): void;
 }
 
 /** Who has the newest registers. */
@@ -56,12 +60,15 @@ export class KvmVcpu implements StateVcpu {
   private serving = false;
   /** Whether KVM can run the state is to be looked at anew. */
   private doubtful = false;
+  private readonly speed: SlowKvm | undefined;
 
   constructor(parts: KvmVcpuParts) {
     this.parts = parts;
     this.port = parts.port;
     this.state = parts.state;
     this.index = parts.state.index;
+    const emulated = BinaryStatistics.open(parts.port)?.counter('insn_emulation');
+    if (emulated) this.speed = new SlowKvm(emulated);
   }
 
   /** Not counted: what KVM runs stands still here. */
@@ -150,6 +157,7 @@ export class KvmVcpu implements StateVcpu {
       }
     } finally {
       port.alarm(Infinity);
+      if (this.speed?.look(board.now())) parts.slow(this.speed.rate);
     }
     return { kind: state.stopped ? 'stopped' : 'budget' };
   }

@@ -24,6 +24,7 @@ export interface KvmParts {
   refresh(state: CpuState): void;
   translate(state: CpuState, virtual: bigint): number | undefined;
   emulate(vcpu: KvmVcpu, why: string): Exit | undefined;
+  slow(rate: number): void;
 }
 
 export class KvmAccelerator implements SpaceAccelerator {
@@ -41,7 +42,7 @@ export class KvmAccelerator implements SpaceAccelerator {
 
   /** Throws KvmError; nothing is left open then but `kvm`, which becomes this one's when it succeeds. */
   constructor(parts: KvmParts) {
-    const { kvm, space, states, board, arch, events, refresh, translate, counterHz, identify } = parts;
+    const { kvm, space, states, board, arch, events, refresh, translate, slow, counterHz, identify } = parts;
     const { isa } = states[0];
     this.kvm = kvm;
     this.arch = arch;
@@ -62,7 +63,7 @@ export class KvmAccelerator implements SpaceAccelerator {
       for (const state of states) {
         const port = this.vm.createVcpu(state.index);
         const { slots } = this;
-        vcpus.push(new KvmVcpu({ port, state, board, arch, events, slots, refresh, translate, emulate }));
+        vcpus.push(new KvmVcpu({ port, state, board, arch, events, slots, refresh, translate, emulate, slow }));
         arch.setUpVcpu(port, state);
       }
     } catch (error) {

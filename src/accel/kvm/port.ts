@@ -59,7 +59,13 @@ export interface KvmPort extends Requests {
   close(): void;
 }
 
-export interface KvmVmPort extends Requests {
+/** A VM or a vCPU that counts. */
+interface Counting {
+  /** Bytes of its binary statistics (KVM_GET_STATS_FD) from `offset`; fewer where they end, undefined where there are none. */
+  statistics(offset: number, length: number): Uint8Array | undefined;
+}
+
+export interface KvmVmPort extends Requests, Counting {
   /**
    * A range of guest-physical addresses on bytes of a shared WebAssembly memory; all whole pages. Undefined deletes the
    * slot.
@@ -71,7 +77,7 @@ export interface KvmVmPort extends Requests {
   close(): void;
 }
 
-export interface KvmVcpuPort extends Pick<Requests, 'ioctl'> {
+export interface KvmVcpuPort extends Pick<Requests, 'ioctl'>, Counting {
   /** The kvm_run area, as it is. */
   readonly run: DataView;
   /** KVM_RUN: 0, or the number of the error (4, EINTR, after a kick). */

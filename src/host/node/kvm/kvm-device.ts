@@ -3,7 +3,7 @@
  *
  * Spec: Linux documentation, "The Definitive KVM API Documentation".
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { Cap, DirtyLog, Errno, Kvm, KVM_API_VERSION, MemoryRegion, Run } from '../../../accel/kvm/abi.ts';
 import {
   type KvmArgument,
@@ -47,7 +47,21 @@ class Descriptor {
     return this.ioctl(Kvm.checkExtension, capability);
   }
 
+  /** undefined: not asked for yet; -1: there are none. */
+  private counters: number | undefined;
+  statistics(offset: number, length: number): Uint8Array | undefined {
+    if (this.counters === undefined) {
+      const fd = this.calls.ioctlNumber(this.fd, Kvm.getStatsFd, 0);
+      this.counters = Math.max(-1, fd);
+    }
+    if (this.counters < 0) return undefined;
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, readSync(this.counters, bytes, 0, length, offset));
+  }
+
   close(): void {
+    if (this.counters !== undefined && this.counters >= 0) closeSync(this.counters);
+    this.counters = -1;
     if (this.fd >= 0) closeSync(this.fd);
     this.fd = -1;
   }
