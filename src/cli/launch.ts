@@ -11,6 +11,7 @@ const HELP = `Usage: trapframe COMMAND [OPTION...]
   start    boot a small Linux and leave you at its shell
   images   what was fetched for it: list, fetch, path, clean
   system   the system emulator with QEMU's options: trapframe system riscv64 -M virt ...
+  doctor   what this host offers, what machines will use, and what mends the rest
   help     this text; COMMAND --help tells more
   version  the version
 
@@ -38,6 +39,12 @@ async function command([name = 'help', ...rest]: readonly string[]): Promise<num
     case 'images': {
       const { imagesMain } = await import('./start-images.ts');
       return imagesMain(rest);
+    }
+    case 'doctor': {
+      const { doctorMain } = await import('./doctor.ts');
+      const { stdout } = process;
+      const colour = stdout.isTTY === true && !process.env['NO_COLOR'];
+      return doctorMain(rest, { print: (text) => stdout.write(text), colour });
     }
     case 'system': {
       const [arch, ...options] = rest;
