@@ -75,6 +75,7 @@ export class Both {
       identify: (_, leaf, subleaf) => cpuid(options, state, leaf, subleaf),
       refresh: () => vcpus[0].refresh(),
       translate: (_, address) => vcpus[0].translate(address),
+      slow: () => {},
       emulate: (_, why) => {
         this.cannot = why;
         return { kind: 'debug' };
