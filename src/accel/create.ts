@@ -119,5 +119,6 @@ async function loadKvmArch(isa: Isa): Promise<{ readonly arch: KvmArch; readonly
     import('./kvm/x86/x86-arch.ts'),
     import('./kvm/x86/interrupts.ts'),
   ]);
-  return { arch: new X86KvmArch(), events: x86Interrupts() };
+  const arch = new X86KvmArch();
+  return { arch, events: x86Interrupts(arch) };
 }
