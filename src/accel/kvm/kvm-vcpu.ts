@@ -250,7 +250,7 @@ export class KvmVcpu implements StateVcpu {
     const { run } = port;
     if (reason === ExitReason.io) this.portIo();
     else if (reason === ExitReason.mmio) {
-      const at = Number(run.getBigUint64(Run.mmio.physAddr, true));
+      const at = run.getUint32(Run.mmio.physAddr, true) + run.getUint32(Run.mmio.physAddr + 4, true) * 2 ** 32;
       const size = Math.min(8, run.getUint32(Run.mmio.len, true));
       if (run.getUint8(Run.mmio.isWrite)) writeDevice(board, state.isa, at, size, run, Run.mmio.data);
       else readDevice(board, state.isa, at, size, run, Run.mmio.data);

@@ -5,7 +5,9 @@
  * of their dependencies: segments and control registers first.
  *
  * With KVM_CAP_SYNC_REGS the general and segment registers and the events go
- * through kvm_run, with no request of their own.
+ * to KVM through kvm_run, with no request of their own. They do not come back
+ * that way: KVM would write them at every exit, which costs a device's access
+ * more than the rare `store` saves.
  */
 import type { StateAccess } from '../../../isa/isa.ts';
 import { Line } from '../../../isa/x86/state.ts';
@@ -112,7 +114,6 @@ export class VcpuRegisters {
     // What is not the state's there, CR8 and the local APIC's base, stays.
     this.sregs.fetch(vcpu);
     if (has.sregs2) this.sregs2.fetch(vcpu);
-    if (has.sync) vcpu.run.setBigUint64(Run.validRegs, BigInt(has.sync), true);
     this.forget();
   }
 
@@ -168,17 +169,8 @@ export class VcpuRegisters {
 
   store(state: StateAccess): void {
     const { vcpu, has } = this;
-    const { run } = vcpu;
-    const block = (bit: number, at: number, from: Block): DataView => {
-      if (!(has.sync & bit)) return from.fetch(vcpu);
-      from.bytes.set(new Uint8Array(run.buffer, run.byteOffset + Run.syncRegs + at, from.bytes.length));
-      return from.view;
-    };
-    const second = has.sregs2 && !(has.sync & SyncRegsBit.sregs);
-    decodeSregs(second ? this.sregs2.fetch(vcpu) : block(SyncRegsBit.sregs, SyncRegs.sregs, this.sregs), state, second);
-    // kvm_run has no page-directory-pointer table.
-    if (has.sregs2 && !second && usesPdptes(state)) decodeSregs(this.sregs2.fetch(vcpu), state, true);
-    decodeRegs(block(SyncRegsBit.regs, SyncRegs.regs, this.regs), state);
+    decodeSregs((has.sregs2 ? this.sregs2 : this.sregs).fetch(vcpu), state, has.sregs2);
+    decodeRegs(this.regs.fetch(vcpu), state);
     if (has.xcrs) decodeXcrs(this.xcrs.fetch(vcpu), state);
     decodeXsave(this.xsave.fetch(vcpu), state, this.xsaveShape);
     const { fields } = this;
@@ -187,7 +179,7 @@ export class VcpuRegisters {
       decodeMsrs(this.msrs.fetch(vcpu), fields, state);
     }
     decodeDebugRegs(this.debug.fetch(vcpu), state);
-    const events = block(SyncRegsBit.events, SyncRegs.events, this.events);
+    const events = this.events.fetch(vcpu);
     decodeEvents(events, state, has.payload);
     if (takeNmi(events)) vcpu.ioctl(KvmX86.setVcpuEvents, this.events.bytes);
   }
