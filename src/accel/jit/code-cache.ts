@@ -188,18 +188,22 @@ export class CodeCache {
   }
   private readonly measured = { length: 0 };
 
-  /** Puts one instruction into the page for single ones, as if at `offset`; gives its handler. It begins at `bytes`. */
-  decodeSingle(bytes: DataView, length: number, mode: number, offset: number): number {
-    if (this.handlers.full) this.startOver();
+  /**
+   * Puts the instruction that has just been measured into the page for single ones, as if at `offset`; gives its
+   * handler. It begins at `bytes`.
+   */
+  writeSingle(bytes: DataView, length: number, mode: number, offset: number): number {
     const { operations } = this;
     const { view } = this.space;
-    const taken = operations.decode(bytes, 0, length, mode);
-    if (taken <= 0) return Fixed.illegal;
+    if (this.handlers.full) {
+      this.startOver();
+      operations.decode(bytes, 0, length, mode);
+    }
     const at = this.operationAt(this.single, offset);
     operations.write(NOWHERE, view, at);
     const { spill } = operations;
     if (spill !== undefined) view.setInt32(at + OPERATION + 4, spill, true);
-    view.setUint16(at + (taken / this.shape.granule) * OPERATION, Fixed.pageEnd, true);
+    view.setUint16(at + (length / this.shape.granule) * OPERATION, Fixed.pageEnd, true);
     this.handlers.flush();
     return view.getUint16(at, true);
   }

@@ -272,7 +272,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     let reason: number = Reason.illegal;
     if (fetched.decoded) {
       const offset = Number(pc & 0xfffn);
-      const handler = cache.decodeSingle(fetcher.view, fetcher.length, mode, offset);
+      const handler = cache.writeSingle(fetcher.view, fetcher.length, mode, offset);
       view.setBigUint64(state.at + CELL.pageVa, pc & ~0xfffn, true);
       view.setUint32(state.at + CELL.page, cache.single, true);
       const run = this.linker.table.get(handler) as (ip: number, n: number) => number;
