@@ -18,6 +18,8 @@ export interface Board {
   mmioWrite(address: number, size: 1 | 2 | 4, value: number): boolean;
   /** Nanoseconds of the machine's clock. */
   now(): number;
+  /** Does something as if this vCPU ran: devices that are a vCPU's own answer it. */
+  as?<T>(cpu: number, what: () => T): T;
   /**
    * A firmware call that the board answers itself (RISC-V: `ecall` from S-mode
    * under the built-in SBI). The arguments are in the vCPU's registers.
@@ -40,6 +42,8 @@ export type Exit =
   | { readonly kind: 'halt'; readonly deadline: number }
   /** A breakpoint or single step. */
   | { readonly kind: 'debug' }
+  /** It goes on in a thread of its own, and asks for another run (`Accelerator.onBack`) when it is back. */
+  | { readonly kind: 'away' }
   /** Stopped by firmware or not started yet (SBI HSM, PSCI). */
   | { readonly kind: 'stopped' };
 
@@ -65,6 +69,8 @@ export interface Vcpu {
   readonly instructions: number;
   /** Translates a virtual address as the vCPU's data accesses would now; undefined when unmapped. */
   translate(virtual: bigint): number | undefined;
+  /** Comes back from its thread; absent where there is none. */
+  park?(): void;
   /** Drops every cached translation: another vCPU's fence. Absent where none is cached. */
   flushTranslations?(): void;
 }
@@ -76,6 +82,8 @@ export interface Accelerator {
   readonly vcpus: readonly Vcpu[];
   /** Bytes of guest memory were changed by someone else than a vCPU (DMA, loader, debugger). */
   written(address: number, length: number): void;
+  /** Called when a vCPU that was away is back; to be set by whoever runs vCPUs. */
+  onBack?: (vcpu: number) => void;
   /** Another accelerator takes over: everything it needs stands in memory afterwards. */
   suspended?(): void;
   /** This one takes over; `refresh` of each vCPU follows. */

@@ -30,6 +30,8 @@ export interface SwitchingOptions extends AcceleratorOptions {
   /** Opens /dev/kvm; throws KvmError. Undefined: this host knows no KVM. */
   readonly kvm?: (() => KvmPort) | undefined;
   readonly stay?: boolean | undefined;
+  /** Under KVM: vCPUs have threads of their own. */
+  readonly threaded?: boolean | undefined;
   /** Why KVM cannot run this machine, whatever the host has; undefined: it can. */
   readonly noKvm?: string | undefined;
   readonly counterHz?: KvmArchOptions['counterHz'];
@@ -104,6 +106,7 @@ async function openKvm(
       refresh: (state) => reference.vcpus[state.index].refresh(),
       translate: (state, virtual) => reference.vcpus[state.index].translate(virtual),
       emulate: fallback,
+      threaded: options.threaded,
       slow,
     });
   } catch (error) {

@@ -60,6 +60,8 @@ export class SwitchingAccelerator implements SpaceAccelerator {
   private readonly ready = new Map<AcceleratorName, SpaceAccelerator>();
   private active: SpaceAccelerator;
   private share: EmulationShare;
+  /** Set by whoever runs the vCPUs. */
+  onBack: ((vcpu: number) => void) | undefined;
   private moving = false;
   private closed = false;
 
@@ -129,6 +131,7 @@ export class SwitchingAccelerator implements SpaceAccelerator {
       opening.then(
         (accelerator) => {
           this.ready.set(name, accelerator);
+          accelerator.onBack = (vcpu) => this.onBack?.(vcpu);
           if (this.closed) accelerator.close();
         },
         // It may be there at the next attempt.
@@ -256,6 +259,9 @@ export class SwitchingVcpu implements StateVcpu {
   }
   sync(): void {
     this.current.sync?.();
+  }
+  park(): void {
+    this.current.park?.();
   }
   registerNames(): readonly string[] {
     return this.state.registerNames();

@@ -75,6 +75,8 @@ export interface MachineConfig {
   readonly accel: AccelConfig;
   /** Under KVM: the machine stays there, however slow KVM is with it, until it is moved on command. */
   readonly accelStay?: boolean;
+  /** Under KVM: vCPUs have threads of their own; yes with several when left out. */
+  readonly accelThreads?: boolean;
   readonly cpu: CpuConfig;
   readonly cpus: number;
   /** Bytes of RAM. */

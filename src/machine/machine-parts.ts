@@ -46,7 +46,10 @@ export function accelNames({ accel, icount }: MachineConfig, host: MachineHost):
 export function switchingOptions(
   config: MachineConfig,
   host: MachineHost,
-): Pick<SwitchingOptions, 'names' | 'stay' | 'kvm' | 'noKvm' | 'refused' | 'onMoved' | 'compiler' | 'hot'> {
+): Pick<
+  SwitchingOptions,
+  'names' | 'stay' | 'threaded' | 'kvm' | 'noKvm' | 'refused' | 'onMoved' | 'compiler' | 'hot'
+> {
   const names = accelNames(config, host);
   const note = (line: string) => config.log?.write(line);
   let noKvm: string | undefined;
@@ -55,6 +58,7 @@ export function switchingOptions(
   return {
     names,
     stay: config.accelStay,
+    threaded: config.accelThreads ?? config.cpus > 1,
     kvm: host.kvm && (() => (host.kvm as NonNullable<typeof host.kvm>)()),
     noKvm,
     refused: (name, error) => note(`${name}: ${error.message}`),

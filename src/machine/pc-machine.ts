@@ -46,6 +46,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     mmioRead: (address, size) => late.board?.bus.read(address, size),
     mmioWrite: (address, size, value) => late.board?.bus.write(address, size, value) === true,
     now: () => clock.now(),
+    as: (index, what) => loop.as(index, what),
     portRead: (port, size) => late.board?.ports?.read(port, size) ?? 0xffff_ffff,
     portWrite: (port, size, value) => late.board?.ports?.write(port, size, value),
     acknowledge(index) {
@@ -94,6 +95,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     },
   });
   clock.onEarlier = () => loop.wake();
+  accel.onBack = (index) => loop.attend(index);
 
   const dma = dmaOf(accel);
   const cpus: ApicCpu[] = vcpus.map((vcpu, index) => {

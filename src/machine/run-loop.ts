@@ -21,6 +21,8 @@ const YIELD_MS = 4;
 const SHORTEST_SLEEP_MS = 0.25;
 /** Timers of hosts overflow beyond 2^31 ms. */
 const LONGEST_SLEEP_MS = 1e9;
+/** A vCPU in a thread of its own is looked after this often, ns. */
+const AWAY_NS = 50e6;
 const FEWEST = 200;
 const MOST = 5_000_000;
 /** With virtual time a slice must not depend on how fast the host is. */
@@ -45,6 +47,8 @@ export class RunLoop {
   private readonly vcpus: readonly Vcpu[];
   /** When each vCPU is to be run again, ns on the clock: 0 at once, Infinity when it is told to. */
   private readonly wakeAt: Float64Array;
+  /** Somebody has asked for the vCPU since its last slice began. */
+  private readonly called: boolean[] = [];
   /** Instructions a millisecond, measured. */
   private speed = 2000;
   private stopping = false;
@@ -71,9 +75,21 @@ export class RunLoop {
   /** A vCPU has something to look at: an interrupt, a start, new registers. */
   attend(vcpu: number): void {
     this.wakeAt[vcpu] = 0;
+    this.called[vcpu] = true;
     // Another vCPU may spin until this one has answered: do not let it spin to the end of its slice.
     if (this.current >= 0 && this.current !== vcpu) this.vcpus[this.current].kick();
     this.wake();
+  }
+
+  /** Does something as the vCPU: whoever asks which one is running gets this one. */
+  as<T>(vcpu: number, what: () => T): T {
+    const { current } = this;
+    this.current = vcpu;
+    try {
+      return what();
+    } finally {
+      this.current = current;
+    }
   }
 
   attendAll(): void {
@@ -98,6 +114,15 @@ export class RunLoop {
     const { host } = this.parts;
     this.stopping = false;
     this.lastYield = host.now();
+    try {
+      await this.runOn();
+    } finally {
+      for (const vcpu of this.vcpus) vcpu.park?.();
+    }
+  }
+
+  private async runOn(): Promise<void> {
+    const { host } = this.parts;
     while (!this.stopping) {
       const deadline = this.turn();
       if (this.stopping) break;
@@ -135,6 +160,7 @@ export class RunLoop {
     const room = clock.instructionsUntil(deadline, this.speed);
     const start = host.now();
     this.wakeAt[n] = 0;
+    this.called[n] = false;
     this.current = n;
     let exit: ReturnType<Vcpu['run']>;
     try {
@@ -147,7 +173,10 @@ export class RunLoop {
     } finally {
       this.current = -1;
     }
-    if (exit.kind === 'stopped') {
+    if (exit.kind === 'away') {
+      // It is looked after now and then, though nothing may call it back. It may have come back meanwhile.
+      if (this.wakeAt[n] === 0 && !this.called[n]) this.wakeAt[n] = clock.now() + AWAY_NS;
+    } else if (exit.kind === 'stopped') {
       this.wakeAt[n] = Infinity;
       this.parts.onStopped?.(n);
     } else if (exit.kind === 'halt') {

@@ -60,6 +60,8 @@ export interface KvmEvents {
    * when it can be given.
    */
   inject(vcpu: KvmVcpuPort, state: CpuState, board: Board): void;
+  /** Whether a processor that runs has to be told of something. */
+  calls(state: CpuState): boolean;
   /** After an exit: puts into the state what `wakes` looks at, and tells the board what kvm_run says (x86: CR8). */
   leave(vcpu: KvmVcpuPort, state: CpuState, board: Board): void;
   /** Whether a processor that waits goes on. */

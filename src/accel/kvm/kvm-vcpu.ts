@@ -15,7 +15,7 @@ import type { KvmArch, KvmEvents } from './arch.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { ExitCounts } from './exit-counts.ts';
 import type { MemorySlots } from './memory-slots.ts';
-import { KvmError, type KvmVcpuPort } from './port.ts';
+import { KvmError, type KvmVcpuPort, type KvmVcpuThread } from './port.ts';
 
 /** Time of a run where nobody says how long, ms. */
 const SLICE_MS = 1;
@@ -39,6 +39,10 @@ export interface KvmVcpuParts {
    * then KVM goes on.
    */
   emulate(vcpu: KvmVcpu, why: string): Exit | undefined;
+  /** Another thread's vCPUs come back: memory slots change. */
+  parkAll(): void;
+  /** This one was brought back from its thread, and is to be run again. */
+  parked(vcpu: number): void;
   /** KVM's own emulator of instructions runs the guest, at so many a second: told again and again. */
   slow(rate: number): void;
 }
@@ -61,6 +65,10 @@ export class KvmVcpu implements StateVcpu {
   /** Whether KVM can run the state is to be looked at anew. */
   private doubtful = false;
   private readonly speed: SlowKvm | undefined;
+  /** In its thread, in KVM. */
+  private away = false;
+  /** What the last return from there meant, for the next run. */
+  private brought: Exit | undefined;
 
   constructor(parts: KvmVcpuParts) {
     this.parts = parts;
@@ -103,18 +111,22 @@ export class KvmVcpu implements StateVcpu {
   }
 
   reset(): void {
+    this.park();
+    this.brought = undefined;
     this.finish();
     this.state.reset();
     this.refresh();
   }
 
   refresh(): void {
+    this.park();
     if (!this.serving) this.finish();
     this.parts.refresh(this.state);
     this.holder = 'memory';
   }
 
   sync(): void {
+    this.park();
     if (!this.serving) this.finish();
     if (this.holder !== 'kvm') return;
     this.parts.arch.store(this.port, this.state);
@@ -125,6 +137,8 @@ export class KvmVcpu implements StateVcpu {
   /** Another accelerator is going to run from the state, or has. */
   released(): void {
     this.sync();
+    // The state says what it was: waiting, or stopped.
+    this.brought = undefined;
     this.holder = 'memory';
   }
 
@@ -137,7 +151,11 @@ export class KvmVcpu implements StateVcpu {
   run(_instructions: number, ms = SLICE_MS): Exit {
     const { state, port, parts } = this;
     const { board, events } = parts;
+    if (port.thread && this.away && !this.return(port.thread)) return { kind: 'away' };
+    const { brought } = this;
+    this.brought = undefined;
     if (state.stopped) return { kind: 'stopped' };
+    if (brought && brought.kind !== 'budget') return brought;
     if (state.waiting) {
       if (this.holder === 'kvm' && !events.wakes(state)) return { kind: 'halt', deadline: Infinity };
       this.sync();
@@ -146,6 +164,7 @@ export class KvmVcpu implements StateVcpu {
     }
     state.attention = false;
     this.kicked = false;
+    if (port.thread) return this.leaveHome(port.thread);
     const slice = Math.max(0.05, Math.min(ms, SLICE_MS));
     const end = board.now() + slice * NS_PER_MS;
     port.alarm(slice);
@@ -162,11 +181,55 @@ export class KvmVcpu implements StateVcpu {
     return { kind: state.stopped ? 'stopped' : 'budget' };
   }
 
+  /** Lets the thread enter KVM. */
+  private leaveHome(thread: KvmVcpuThread): Exit {
+    const exit = this.prepare();
+    if (exit) return exit;
+    thread.enter();
+    this.away = true;
+    return { kind: 'away' };
+  }
+
+  /** Serves what the thread came back with; false: it is still away. */
+  private return(thread: KvmVcpuThread): boolean {
+    const errno = thread.result();
+    if (errno === undefined) {
+      if (this.kicked || this.state.stopped || this.parts.slots.stale || this.parts.events.calls(this.state))
+        this.port.kick();
+      if (this.speed?.look(this.parts.board.now())) this.parts.slow(this.speed.rate);
+      return false;
+    }
+    this.away = false;
+    this.brought = this.came(errno);
+    return true;
+  }
+
+  /** Comes back from its thread, if it is there. */
+  park(): void {
+    const { thread } = this.port;
+    if (!thread || !this.away) return;
+    const { board, parked } = this.parts;
+    this.port.kick();
+    const errno = thread.wait();
+    this.away = false;
+    const serve = () => this.came(errno);
+    this.brought = board.as ? board.as(this.index, serve) : serve();
+    parked(this.index);
+  }
+
   /** One entry and its exit; undefined: go on. */
   private once(): Exit | undefined {
+    return this.prepare() ?? this.came(this.port.enter());
+  }
+
+  /** Everything up to the entry. */
+  private prepare(): Exit | undefined {
     const { state, port, parts, counts } = this;
     const { board, events, slots } = parts;
-    if (slots.stale) slots.update();
+    if (slots.stale) {
+      parts.parkAll();
+      slots.update();
+    }
     if (this.doubtful || this.holder === 'memory') {
       this.finish();
       this.doubtful = false;
@@ -183,7 +246,13 @@ export class KvmVcpu implements StateVcpu {
     }
     events.inject(port, state, board);
     counts.entries++;
-    const errno = port.enter();
+    return undefined;
+  }
+
+  /** What an entry came back with. */
+  private came(errno: number): Exit | undefined {
+    const { state, port, parts, counts } = this;
+    const { board, events } = parts;
     this.pending = false;
     this.holder = 'kvm';
     if (errno === Errno.eintr || errno === Errno.eagain) {
@@ -327,6 +396,7 @@ export class KvmVcpu implements StateVcpu {
   }
 
   close(): void {
+    this.park();
     this.parts.arch.release?.(this.port);
     this.port.close();
   }

@@ -25,6 +25,8 @@ export interface KvmParts {
   translate(state: CpuState, virtual: bigint): number | undefined;
   emulate(vcpu: KvmVcpu, why: string): Exit | undefined;
   slow(rate: number): void;
+  /** vCPUs run in threads of their own, where the host has them. */
+  readonly threaded?: boolean | undefined;
 }
 
 export class KvmAccelerator implements SpaceAccelerator {
@@ -40,13 +42,21 @@ export class KvmAccelerator implements SpaceAccelerator {
   private readonly now: () => number;
   private timeAt = -Infinity;
 
+  onBack: ((vcpu: number) => void) | undefined;
+
   /** Throws KvmError; nothing is left open then but `kvm`, which becomes this one's when it succeeds. */
   constructor(parts: KvmParts) {
     const { kvm, space, states, board, arch, events, refresh, translate, slow, counterHz, identify } = parts;
     const { isa } = states[0];
+    const vcpus: KvmVcpu[] = [];
+    this.vcpus = vcpus;
     this.kvm = kvm;
     this.arch = arch;
     this.now = () => board.now();
+    const parked = (vcpu: number) => this.onBack?.(vcpu);
+    const parkAll = () => {
+      for (const vcpu of vcpus) vcpu.park();
+    };
     const emulate = (vcpu: KvmVcpu, why: string) => {
       this.renewTime();
       return parts.emulate(vcpu, why);
@@ -55,15 +65,16 @@ export class KvmAccelerator implements SpaceAccelerator {
     this.space = space;
     this.ram = space.ramBytes();
     this.vm = kvm.createVm();
-    const vcpus: KvmVcpu[] = [];
-    this.vcpus = vcpus;
     try {
       arch.setUpVm(this.vm, { isa, cpus: states.length, kvm, irqchip: false, counterHz, identify });
       this.slots = new MemorySlots(space, this.vm, this.vm.checkExtension(Cap.nrMemslots) || 32);
       for (const state of states) {
-        const port = this.vm.createVcpu(state.index);
+        const port = this.vm.createVcpu(state.index, parts.threaded);
+        port.thread?.onBack(() => this.onBack?.(state.index));
         const { slots } = this;
-        vcpus.push(new KvmVcpu({ port, state, board, arch, events, slots, refresh, translate, emulate, slow }));
+        vcpus.push(
+          new KvmVcpu({ port, state, board, arch, events, slots, refresh, translate, emulate, slow, parked, parkAll }),
+        );
         arch.setUpVcpu(port, state);
       }
     } catch (error) {
@@ -91,7 +102,9 @@ export class KvmAccelerator implements SpaceAccelerator {
 
   /** The machine's clock and KVM's counters come apart slowly: whoever reads both must not see it. */
   private renewTime(): void {
-    if (this.now() - this.timeAt >= RENEW_NS) this.stopTime();
+    if (this.now() - this.timeAt < RENEW_NS) return;
+    this.vcpus[0].park();
+    this.stopTime();
   }
 
   private get timed(): TimedVcpu[] {

@@ -73,13 +73,27 @@ export interface KvmVmPort extends Requests, Counting {
   setMemory(slot: number, flags: number, address: number, bytes: Uint8Array | undefined): void;
   /** KVM_GET_DIRTY_LOG: which pages of a slot were written since the last call, a bit each. */
   dirtyLog(slot: number, bitmap: Uint8Array): void;
-  createVcpu(index: number): KvmVcpuPort;
+  /** `threaded`: with a thread of its own, where the host has threads. */
+  createVcpu(index: number, threaded?: boolean): KvmVcpuPort;
   close(): void;
+}
+
+/** A thread that enters KVM while this one goes on. */
+export interface KvmVcpuThread {
+  enter(): void;
+  /** `back` is called in this thread, soon, each time that the other is back from KVM. */
+  onBack(back: () => void): void;
+  /** What `enter` of the port would give; undefined while the thread is inside. Throws KvmError when it has died. */
+  result(): number | undefined;
+  /** After a kick: waits for it. */
+  wait(): number;
 }
 
 export interface KvmVcpuPort extends Pick<Requests, 'ioctl'>, Counting {
   /** The kvm_run area, as it is. */
   readonly run: DataView;
+  /** Where there is one, entries are made through it; `enter` is then for those that end at once. */
+  readonly thread?: KvmVcpuThread | undefined;
   /** KVM_RUN: 0, or the number of the error (4, EINTR, after a kick). */
   enter(): number;
   /** From any thread: a running or the next `enter` comes back with EINTR. The next only, then that is over. */

@@ -51,6 +51,8 @@ export function x86Interrupts(arch?: Pick<KvmArch, 'cannotRun'>): KvmEvents {
       run.setUint32(Run.cr8 + 4, 0, true);
     },
 
+    calls: (state) => state.get32('lines') !== 0,
+
     leave({ run }, state, board) {
       const eflags = state.get32('eflags');
       state.set32('eflags', run.getUint8(Run.ifFlag) ? eflags | Eflags.if : eflags & ~Eflags.if);

@@ -11,8 +11,10 @@ import {
   type KvmPointer,
   type KvmPort,
   type KvmVcpuPort,
+  type KvmVcpuThread,
   type KvmVmPort,
 } from '../../../accel/kvm/port.ts';
+import { VcpuThread } from './vcpu-thread.ts';
 import { errnoName, type SystemCalls, systemCalls } from './system-calls.ts';
 
 export const KVM_DEVICE = '/dev/kvm';
@@ -167,9 +169,9 @@ class Vm extends Descriptor implements KvmVmPort {
   }
   private log = new Uint8Array(new SharedArrayBuffer(0));
 
-  createVcpu(index: number): KvmVcpuPort {
+  createVcpu(index: number, threaded = false): KvmVcpuPort {
     const fd = this.ioctl(Kvm.createVcpu, index);
-    return new VcpuPort(this.calls, fd, this.runSize);
+    return new VcpuPort(this.calls, fd, this.runSize, threaded);
   }
 }
 
@@ -179,10 +181,12 @@ class VcpuPort extends Descriptor implements KvmVcpuPort {
   private readonly size: number;
   private readonly bytes: Uint8Array<ArrayBuffer>;
   /** The thread that runs it: known after the first entry. */
-  private thread = 0;
+  private entering = 0;
   private inside = false;
+  readonly thread: KvmVcpuThread | undefined;
+  private readonly worker: VcpuThread | undefined;
 
-  constructor(calls: SystemCalls, fd: number, size: number) {
+  constructor(calls: SystemCalls, fd: number, size: number, threaded: boolean) {
     super(calls, fd);
     try {
       const { address, buffer } = calls.map(fd, size);
@@ -195,22 +199,38 @@ class VcpuPort extends Descriptor implements KvmVcpuPort {
     }
     this.size = size;
     calls.prepareSignal();
+    if (!threaded) return;
+    const worker = new VcpuThread(fd, (thread) => calls.signal(thread));
+    this.worker = worker;
+    this.thread = {
+      enter: () => worker.enter(),
+      result: () => this.came(worker.result()),
+      wait: () => this.came(worker.wait()),
+      onBack: (back) => {
+        worker.back = back;
+      },
+    };
   }
 
   enter(): number {
     const { calls } = this;
-    if (this.thread === 0) this.thread = calls.thread();
+    if (this.entering === 0) this.entering = calls.thread();
     this.inside = true;
     const result = calls.ioctlWord(this.fd, Kvm.run, 0);
     const errno = result < 0 ? calls.errno : 0;
     this.inside = false;
+    return this.came(errno);
+  }
+
+  private came<T extends number | undefined>(errno: T): T {
     if (errno === Errno.eintr) this.bytes[Run.immediateExit] = 0;
     return errno;
   }
 
   kick(): void {
     this.bytes[Run.immediateExit] = 1;
-    if (this.inside) this.calls.signal(this.thread);
+    if (this.inside) this.calls.signal(this.entering);
+    else this.worker?.interrupt();
   }
 
   alarm(ms: number): void {
@@ -219,6 +239,7 @@ class VcpuPort extends Descriptor implements KvmVcpuPort {
 
   override close(): void {
     if (this.fd < 0) return;
+    this.worker?.close();
     super.close();
     // Whoever still looks at the area gets an exception, not another mapping's bytes.
     this.bytes.buffer.transfer();
