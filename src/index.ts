@@ -71,6 +71,8 @@ export interface MachineOptions {
   readonly accel?: AccelConfig;
   /** Under KVM: stay there, however slow it is with this guest, until `switchAccelerator` is called. */
   readonly accelStay?: boolean;
+  /** Under KVM: processors have threads of their own; yes with several when left out. */
+  readonly accelThreads?: boolean;
   /** `default` is the built-in SBI of `virt`, and SeaBIOS for a PC. */
   readonly bios?: 'none' | 'default' | { readonly file: string } | Uint8Array;
   readonly kernel?: FileOrBytes;
@@ -158,6 +160,7 @@ export class Machine implements AsyncDisposable {
         machineProperties: options.machineProperties,
         accel: options.accel ?? 'jit',
         accelStay: options.accelStay,
+        accelThreads: options.accelThreads,
         cpu: {
           model: options.cpu?.model ?? (Object.hasOwn(PC_NAMES, options.machine ?? 'virt') ? 'qemu64' : 'rv64'),
           features: options.cpu?.features ?? {},

@@ -157,6 +157,7 @@ class Session {
       machineProperties: plan.machineProperties,
       accel: plan.accel,
       accelStay: plan.accelStay,
+      accelThreads: plan.accelThreads,
       cpu: plan.cpu,
       cpus: plan.cpus,
       memory: plan.memory,

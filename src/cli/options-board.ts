@@ -106,10 +106,17 @@ export function chooseAccels(asked: readonly { readonly name: string; readonly w
 }
 
 /** One `-accel`; returns the accelerator's name, or several with colons between. */
-export function parseAccel(where: string, text: string): { readonly name: string; readonly stay: boolean | undefined } {
+export function parseAccel(
+  where: string,
+  text: string,
+): {
+  readonly name: string;
+  readonly stay: boolean | undefined;
+  readonly threads: boolean | undefined;
+} {
   const params = Params.parse(where, text, 'accel');
   const name = params.text('accel') ?? '';
-  params.word('thread', 'single', 'multi');
+  const thread = params.word('thread', 'single', 'multi');
   params.word('kernel-irqchip', 'on', 'off', 'split');
   params.ignore(
     'tb-size',
@@ -123,7 +130,8 @@ export function parseAccel(where: string, text: string): { readonly name: string
   );
   const move = params.onOff('x-trapframe-move');
   params.finish();
-  return { name, stay: move === undefined ? undefined : !move };
+  const threads = thread === undefined ? undefined : thread === 'multi';
+  return { name, stay: move === undefined ? undefined : !move, threads };
 }
 
 /** The features that `-cpu rv64,...` can switch, with QEMU's names. */

@@ -93,6 +93,7 @@ export interface SystemPlan {
   readonly machineProperties: Readonly<Record<string, string>>;
   readonly accel: AccelConfig;
   readonly accelStay?: boolean;
+  readonly accelThreads?: boolean;
   readonly cpu: CpuConfig;
   readonly cpus: number;
   /** Bytes. */

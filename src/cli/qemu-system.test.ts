@@ -65,6 +65,7 @@ const PLANS: [line: string, part: object][] = [
   ['-accel kvm:jit', { accel: ['kvm', 'jit'] }],
   ['-enable-kvm', { accel: 'kvm' }],
   ['-accel auto', { accel: 'auto' }],
+  ['-accel kvm,thread=single,x-trapframe-move=off', { accel: 'kvm', accelThreads: false, accelStay: true }],
   ['-accel kvm -accel jit -accel kvm', { accel: ['kvm', 'jit'] }],
   [
     '-kernel Image -initrd rd -append console=ttyS0~quiet -dtb x',

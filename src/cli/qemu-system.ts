@@ -112,9 +112,10 @@ class SystemParser {
       this.out.cpu = this.target.parseCpu(where, value);
     },
     accel: (where, value) => {
-      const { name, stay } = board.parseAccel(where, value);
+      const { name, stay, threads } = board.parseAccel(where, value);
       this.addAccels(where, name);
       this.out.accelStay = stay ?? this.out.accelStay;
+      this.out.accelThreads = threads ?? this.out.accelThreads;
     },
     'enable-kvm': (where) => this.addAccels(where, 'kvm'),
     smp: (where, value) => {
