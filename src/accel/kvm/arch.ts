@@ -54,7 +54,7 @@ export interface KvmArch {
 /** What an architecture does with exits and interrupts, where it is not the same for all. */
 export interface KvmEvents {
   /** After `KvmArch.load`: what kvm_run said about interrupts is of another state. */
-  loaded(vcpu: KvmVcpuPort): void;
+  loaded(vcpu: KvmVcpuPort, state: CpuState): void;
   /**
    * Before an entry: gives KVM what the processor's inputs ask for (x86: KVM_INTERRUPT, KVM_NMI), or asks to be told
    * when it can be given.

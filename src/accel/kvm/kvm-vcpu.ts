@@ -241,7 +241,7 @@ export class KvmVcpu implements StateVcpu {
     }
     if (this.holder === 'memory') {
       parts.arch.load(port, state);
-      events.loaded(port);
+      events.loaded(port, state);
       this.holder = 'both';
     }
     events.inject(port, state, board);

@@ -15,7 +15,7 @@ import { cpuidOptions, missingCr4, x86CpuModel } from '../../../src/machine/x86-
 import { type Difference, stateDifferences } from '../../kvm/x86-states.ts';
 import { RAM } from '../x86-system/environment.ts';
 import type { Case } from './cases.ts';
-import { AT, enter, place } from './place.ts';
+import { AT, enter, KERNEL_PAGE, place } from './place.ts';
 
 const board = (): Board => ({
   mmioRead: () => undefined,
@@ -104,7 +104,7 @@ export class Both {
     // Fast system calls are on, and lead to where HLT is.
     state.set64('efer', state.get64('efer') | 1n);
     state.set64('star', (0x1bn << 48n) | (0x28n << 32n) | BigInt(AT.code + 0x180));
-    state.set64('lstar', BigInt(AT.code + 0x1a0));
+    state.set64('lstar', BigInt(KERNEL_PAGE + 0x1a0));
     state.set64('cstar', BigInt(AT.code + 0x1c0));
     state.set64('fmask', 0x600n);
     state.set64('sysenterCs', 0x28n);

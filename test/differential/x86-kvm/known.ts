@@ -23,7 +23,7 @@ const FRAME = /^RAM 0x([67][0-9a-f]{3}|f[78][0-9a-f]{2}):/;
 
 const KNOWN: readonly Known[] = [
   {
-    why: 'user code runs natively: with the host’s selectors, descriptors and IOPL, and SYSCALL does not leave CPL 3',
+    why: 'user code runs natively: with the host’s selectors, descriptors, IOPL and IF; SYSCALL needs our help and leaves a page fault’s traces',
     name: /./,
     modes: ['long'],
     user: true,

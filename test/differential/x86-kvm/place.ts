@@ -23,6 +23,8 @@ export const TARGET = AT.code + 0x100;
 /** Page tables that show another page where the data begins. */
 export const OTHER_TABLES = 0x8000;
 const SHOWN_INSTEAD = 0x5_0000;
+/** Where paging keeps user code out. */
+export const KERNEL_PAGE = 0x2_9000;
 
 export const isLong = (mode: ModeName): boolean => mode === 'long' || mode === 'compatibility';
 const rootOf = (mode: ModeName): number =>
@@ -101,6 +103,8 @@ export function place(mode: ModeName, user: boolean): Uint8Array {
   const ram = environment(mode, user);
   const view = new DataView(ram.buffer);
   ram.fill(0xf4, AT.handler, AT.handler + 0x100);
+  // Where KVM itself may step: see src/accel/kvm/x86/system-calls.ts.
+  ram[AT.handler] = 0x90;
   ram.fill(0xf4, AT.code, AT.data);
   for (let at = AT.data; at < AT.dataEnd; at++) ram[at] = (at * 37) & 0xff;
   for (let at = AT.stack - 0x200; at < AT.stack; at++) ram[at] = 0;
@@ -108,6 +112,7 @@ export function place(mode: ModeName, user: boolean): Uint8Array {
     descriptors(view, mode);
     secondTask(view, mode);
   }
+  ram.fill(0xf4, KERNEL_PAGE, KERNEL_PAGE + 4096);
   ram.fill(0x5a, SHOWN_INSTEAD, SHOWN_INSTEAD + 4096);
   otherTables(ram, mode);
   return ram;

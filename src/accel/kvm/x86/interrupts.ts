@@ -10,22 +10,28 @@ import { Eflags, Line } from '../../../isa/x86/state.ts';
 import type { Board } from '../../accelerator.ts';
 import type { CpuState } from '../../cpu-state.ts';
 import { ExitReason, request, Run } from '../abi.ts';
-import type { KvmArch, KvmEvents } from '../arch.ts';
+import type { KvmEvents } from '../arch.ts';
 import type { KvmVcpuPort } from '../port.ts';
+import { SystemCalls } from './system-calls.ts';
+import type { X86KvmArch } from './x86-arch.ts';
 
 const KVM_INTERRUPT = request.iow(0x86, 4);
 const KVM_NMI = request.io(0x9a);
 
-/** For the vCPUs of one machine. `arch` knows what this KVM cannot hold. */
-export function x86Interrupts(arch?: Pick<KvmArch, 'cannotRun'>): KvmEvents {
+/** For the vCPUs of one machine. `arch` knows what this KVM cannot do. */
+export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemCalls'>): KvmEvents {
   const vector = new Uint32Array(1);
   const vectorBytes = new Uint8Array(vector.buffer);
   /** CR8 as KVM was told, by vCPU. */
   const priority: number[] = [];
 
+  const systemCalls = new Map<KvmVcpuPort, SystemCalls>();
+
   return {
-    loaded({ run }) {
-      run.setUint8(Run.readyForInterruptInjection, 0);
+    loaded(vcpu, state) {
+      vcpu.run.setUint8(Run.readyForInterruptInjection, 0);
+      if (arch?.halfSystemCalls && !systemCalls.has(vcpu)) systemCalls.set(vcpu, new SystemCalls(vcpu, state.space));
+      systemCalls.get(vcpu)?.look();
     },
 
     inject(vcpu, state, board) {
@@ -53,7 +59,9 @@ export function x86Interrupts(arch?: Pick<KvmArch, 'cannotRun'>): KvmEvents {
 
     calls: (state) => state.get32('lines') !== 0,
 
-    leave({ run }, state, board) {
+    leave(vcpu, state, board) {
+      const { run } = vcpu;
+      systemCalls.get(vcpu)?.look();
       const eflags = state.get32('eflags');
       state.set32('eflags', run.getUint8(Run.ifFlag) ? eflags | Eflags.if : eflags & ~Eflags.if);
       const cr8 = run.getUint32(Run.cr8, true);
@@ -80,8 +88,11 @@ export function x86Interrupts(arch?: Pick<KvmArch, 'cannotRun'>): KvmEvents {
       return arch?.cannotRun?.(state);
     },
 
-    serve({ run }: KvmVcpuPort, state: CpuState, board: Board, reason: number): boolean {
+    serve(vcpu: KvmVcpuPort, state: CpuState, board: Board, reason: number): boolean {
+      const { run } = vcpu;
       switch (reason) {
+        case ExitReason.debug:
+          return systemCalls.get(vcpu)?.serve() ?? false;
         case ExitReason.setTpr:
         case ExitReason.irqWindowOpen:
           return true;

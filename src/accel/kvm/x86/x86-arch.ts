@@ -116,6 +116,11 @@ export class X86KvmArch implements KvmArch {
   get doubtsShutdown(): boolean {
     return this.limits.paging || this.limits.virtual8086;
   }
+  /** SYSCALL of native user code needs help; registers come back through kvm_run for it. */
+  get halfSystemCalls(): boolean {
+    const needed = SyncRegsBit.regs | SyncRegsBit.sregs;
+    return this.limits.paging && (this.capabilities.sync & needed) === needed;
+  }
   release(vcpu: KvmVcpuPort): void {
     this.registers.delete(vcpu);
   }
