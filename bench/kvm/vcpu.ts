@@ -54,7 +54,6 @@ state.set64('segBase', 0n, 1);
 state.pc = 0x1000n;
 state.set64('gpr', 0x55n, 0);
 vcpu.refresh();
-if (process.env['NOSYNC']) vcpu.port.run.setBigUint64(288, 0n, true);
 const run = (until: number) => {
   const from = exits;
   const begin = performance.now();

@@ -164,12 +164,15 @@ export class Space {
       const to = inside ? Math.min(end, base + size) : pa < base ? Math.min(end, base) : end;
       return { length: to - pa, host: inside ? pa - base + host : undefined, readOnly: false };
     }
-    const { view } = this;
-    const at = (address: number) => view.getUint32(this.table + (address / PAGE) * 4, true);
-    const first = at(pa);
+    // A view of its own, little-endian as WebAssembly's memory: there may be a million pages to look at.
+    const entries = new Uint32Array(this.memory.buffer, this.table, this.limit / PAGE);
+    const from = pa / PAGE;
+    const to = end / PAGE;
+    const first = entries[from];
     const step = first === 0 ? 0 : PAGE;
-    let length = PAGE;
-    for (let want = first + step; pa + length < end && at(pa + length) === want; want += step) length += PAGE;
+    let at = from + 1;
+    for (let want = first + step; at < to && entries[at] === want; want += step) at++;
+    const length = (at - from) * PAGE;
     return first === 0
       ? { length, host: undefined, readOnly: true }
       : { length, host: first - (first % PAGE), readOnly: !(first & WRITABLE) };

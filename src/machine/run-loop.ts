@@ -13,8 +13,8 @@ import type { MachineHost, Sleep } from './machine-host.ts';
 const SLICE_MS = 0.4;
 const SHARED_SLICE_MS = 0.2;
 /** The same where instructions are not counted: leaving and entering takes longer. */
-const ALONE_MS = 1;
-const SHARED_MS = 0.5;
+const ALONE_MS = 4;
+const SHARED_MS = 1;
 /** The host's events wait at most about this long, ms. */
 const YIELD_MS = 4;
 /** Waits shorter than this are spent yielding: the host's timers are no finer than 1 ms. */

@@ -18,7 +18,7 @@ import type { MemorySlots } from './memory-slots.ts';
 import { KvmError, type KvmVcpuPort, type KvmVcpuThread } from './port.ts';
 
 /** Time of a run where nobody says how long, ms. */
-const SLICE_MS = 1;
+const SLICE_MS = 4;
 /** A guest that leaves all the time is looked at the clock for every so many exits. */
 const LOOK = 16;
 const NS_PER_MS = 1e6;
