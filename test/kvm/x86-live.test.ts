@@ -13,7 +13,9 @@ import { testSeed } from '../../src/bits/test-seed.ts';
 import { openKvm } from '../../src/host/node/kvm/kvm-device.ts';
 import { Eflags } from '../../src/isa/x86/state.ts';
 import { rateBits, timeStamp } from '../../src/isa/x86/time-stamp.ts';
-import { EMULATED } from '../../src/isa/x86/cpuid/features.ts';
+import { cpuid } from '../../src/isa/x86/cpuid/cpuid.ts';
+import { EMULATED, WORDS } from '../../src/isa/x86/cpuid/features.ts';
+import { cpuidOptions } from '../../src/machine/x86-cpu.ts';
 import { Random } from '../differential/random.ts';
 import { begin, environment, type ModeName } from '../differential/x86-system/environment.ts';
 import { skip } from './real-mode.ts';
@@ -22,6 +24,16 @@ import { X86Vm } from './x86-vm.ts';
 
 const seed = testSeed(process.env);
 const CODE = 0x8000;
+/** Leaves and how many subleaves. */
+const LEAVES: readonly (readonly [number, number])[] = [
+  ...[0, 1, 2, 5, 6, 7].map((leaf) => [leaf, 1] as const),
+  [4, 5],
+  [0xb, 3],
+  [0xd, 3],
+  [0x20, 1],
+  ...[0, 1, 0x10, 0x20].map((leaf) => [0x4000_0000 + leaf, 1] as const),
+  ...[0, 1, 2, 3, 4, 5, 6, 7, 8, 0x1d, 0x30].map((leaf) => [0x8000_0000 + leaf, 1] as const),
+];
 
 /** What some KVM changes, and why. Nothing else may differ. */
 const CHANGES: readonly { readonly why: string; readonly is: (d: Difference, kind: Kind) => boolean }[] = [
@@ -156,6 +168,53 @@ test('the processor that KVM shows is the one that was asked for, but for what K
   } finally {
     kvm.close();
     vm.close();
+  }
+});
+
+test('CPUID in a guest of KVM is CPUID in the emulator, leaf by leaf, but for what KVM adds', { skip }, (t) => {
+  const { space, states } = makeStates(1);
+  const [state] = states;
+  for (const model of ['max', 'Nehalem', 'EPYC']) {
+    const vm = new X86Vm(space, state, false, model);
+    try {
+      const options = cpuidOptions(vm.cpu, 0, 1);
+      const differ: string[] = [];
+      space.ramBytes().set([0x0f, 0xa2, 0xf4], CODE); // cpuid; hlt
+      for (const [leaf, subleaves] of LEAVES)
+        for (let subleaf = 0; subleaf < subleaves; subleaf++) {
+          begin(state, 'real');
+          state.pc = BigInt(CODE);
+          state.set64('gpr', BigInt(leaf), 0);
+          state.set64('gpr', BigInt(subleaf), 1);
+          const ours = cpuid(options, state, leaf, subleaf).map((word) => word >>> 0);
+          vm.arch.load(vm.vcpu, state);
+          assert.equal(vm.vcpu.enter(), 0);
+          vm.arch.store(vm.vcpu, state);
+          const kvms = [0, 3, 1, 2].map((n) => Number(state.get64('gpr', n)));
+          ours.forEach((word, n) => {
+            // What an area of all components takes, and no more features than KVM adds.
+            if (leaf === 1 && n > 1) compareFeatures(leaf, subleaf, n as 2 | 3, word, kvms[n]);
+            else if (leaf === 7 && n > 0) compareFeatures(leaf, subleaf, n as 1 | 2 | 3, word, kvms[n]);
+            else if (leaf === 0xd && subleaf === 1 && n === 0) compareFeatures(leaf, 1, 0, word, kvms[n]);
+            else if (word !== kvms[n] && !(leaf === 0xd && subleaf < 2 && n > 0))
+              differ.push(`${leaf.toString(16)}/${subleaf} ${'abcd'[n]}: ${word.toString(16)} ${kvms[n].toString(16)}`);
+          });
+        }
+      assert.deepEqual(differ, [], model);
+
+      function compareFeatures(leaf: number, subleaf: number, register: 0 | 1 | 2 | 3, word: number, kvms: number) {
+        const names = WORDS.find((w) => w.leaf === leaf && w.subleaf === subleaf && w.register === register)?.names;
+        for (let bit = 0; bit < 32; bit++) {
+          if (((word ^ kvms) & (1 << bit)) === 0) continue;
+          const name = names?.[bit] ?? '-';
+          const why = `${model} ${leaf.toString(16)} ${'abcd'[register]} bit ${bit} ${name}`;
+          assert.ok(kvms & (1 << bit) && vm.arch.changes.includes(`+${name}`), why);
+          t.diagnostic(`KVM adds: ${why}`);
+        }
+      }
+    } finally {
+      vm.close();
+    }
   }
 });
 

@@ -11,7 +11,9 @@
  * Spec: SDM volume 2, "SYSCALL"; volume 3, "64-Bit Mode Stack Frame";
  * "The Definitive KVM API Documentation", KVM_SET_GUEST_DEBUG, KVM_CAP_SYNC_REGS.
  */
-import { Cr0, Cr4, Efer, Eflags, Seg, Vector } from '../../../isa/x86/state.ts';
+import type { StateAccess } from '../../../isa/isa.ts';
+import { writeEflags } from '../../../isa/x86/cpu.ts';
+import { Attr, Cr0, Cr4, Efer, Eflags, Seg, Vector } from '../../../isa/x86/state.ts';
 import type { Space } from '../../space.ts';
 import { Kvm, Run } from '../abi.ts';
 import type { KvmVcpuPort } from '../port.ts';
@@ -29,6 +31,29 @@ const ON_0 = 0x402n;
 const PRESENT = 1n;
 const LARGE = 0x80n;
 const ADDRESS = 0x000f_ffff_ffff_f000n;
+
+/**
+ * A state that KVM left between a SYSCALL and the fault that it becomes: at LSTAR, in user mode. Makes it that of the
+ * system call; false where it is none.
+ */
+export function finishSystemCall(state: StateAccess): boolean {
+  const long = (state.get64('efer') & BigInt(Efer.lma)) !== 0n && (state.get32('segAttr', Seg.cs) & Attr.long) !== 0;
+  if (!long || state.get32('cpl') !== 3 || state.get64('pc') !== state.get64('lstar')) return false;
+  const selector = Number((state.get64('star') >> 32n) & 0xfffcn);
+  const common = Attr.s | Attr.present | Attr.granular | Attr.writable | Attr.accessed;
+  const flat = (seg: number, value: number, attr: number) => {
+    state.set32('segSelector', value, seg);
+    state.set64('segBase', 0n, seg);
+    state.set32('segLimit', 0xffff_ffff, seg);
+    state.set32('segAttr', common | attr, seg);
+  };
+  flat(Seg.cs, selector, Attr.code | Attr.long);
+  flat(Seg.ss, selector + 8, Attr.big);
+  state.set32('cpl', 0);
+  const flags = state.get64('gpr', 11) & ~state.get64('fmask') & ~BigInt(Eflags.rf | Eflags.vm);
+  writeEflags(state, flags);
+  return true;
+}
 
 export class SystemCalls {
   private readonly vcpu: KvmVcpuPort;

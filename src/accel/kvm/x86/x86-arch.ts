@@ -21,6 +21,7 @@ import {
 import { cannotHold, type KvmLimits, NO_LIMITS, probeLimits } from './limits.ts';
 import { enableCap, filterMsrs } from './msr-filter.ts';
 import { KVM_SERVES } from './msrs.ts';
+import { finishSystemCall } from './system-calls.ts';
 import { loadTime, setRate, storeTime } from './time.ts';
 import { type RegisterCapabilities, VcpuRegisters } from './vcpu-registers.ts';
 
@@ -102,6 +103,7 @@ export class X86KvmArch implements KvmArch {
   }
   store(vcpu: KvmVcpuPort, state: CpuState): void {
     this.of(vcpu).store(state);
+    if (this.halfSystemCalls) finishSystemCall(state);
   }
   loadTime(vcpus: readonly TimedVcpu[], now: () => number): boolean {
     return loadTime(vcpus, now, this.tscOffsets);

@@ -84,19 +84,19 @@ function cache(index: number, cpus: number): Registers {
   return [type | (level << 5) | (1 << 8) | (sharing << 14) | (cores << 26), ((ways - 1) << 22) | 63, sets - 1, 1];
 }
 
+const LAST_HYPERVISOR = 0x4000_0010;
+const isAmd = ({ vendor }: Model): boolean => vendor === 'AuthenticAMD' || vendor === 'HygonGenuine';
+
 /** CPUID of one processor. */
 export function cpuid(options: CpuidOptions, state: StateAccess, leaf: number, subleaf: number): Registers {
   const { model, features } = options;
   const level = Math.max(model.level, features.has('xsave') ? 0xd : features.has('smep') ? 7 : 1);
-  const hypervisor = features.has('hypervisor');
-  if (leaf >= 0x4000_0000 && leaf <= 0x4000_00ff) return hypervisor ? hypervisorLeaf(options, leaf) : [0, 0, 0, 0];
-  const xlevel = model.xlevel;
-  if (leaf >= 0x8000_0000) {
-    if (leaf > xlevel) return [0, 0, 0, 0];
-    return extendedLeaf(options, leaf, subleaf);
-  }
-  // What is beyond the last leaf is answered as the last one, as Intel's processors do.
-  return basicLeaf(options, state, leaf > level ? level : leaf, leaf > level ? 0 : subleaf, level);
+  // What is beyond the last leaf of any kind is the last basic one on Intel's processors, and zeros on AMD's.
+  const beyond = (): Registers => (isAmd(model) ? [0, 0, 0, 0] : basicLeaf(options, state, level, subleaf, level));
+  if (leaf >= 0x8000_0000) return leaf > model.xlevel ? beyond() : extendedLeaf(options, leaf, subleaf);
+  if (leaf >= 0x4000_0000 && features.has('hypervisor'))
+    return leaf > LAST_HYPERVISOR ? beyond() : hypervisorLeaf(options, leaf);
+  return leaf > level ? beyond() : basicLeaf(options, state, leaf, subleaf, level);
 }
 
 function basicLeaf(
@@ -158,13 +158,12 @@ function basicLeaf(
 
 function extendedLeaf(options: CpuidOptions, leaf: number, subleaf: number): Registers {
   const { model, features, physicalBits, cpus } = options;
-  const isAmd = model.vendor === 'AuthenticAMD' || model.vendor === 'HygonGenuine';
   switch (leaf) {
     case 0x8000_0000:
       return [model.xlevel | 0, ascii(model.vendor, 0), ascii(model.vendor, 8), ascii(model.vendor, 4)];
     case 0x8000_0001: {
       const [, , c, d] = featureRegisters(leaf, 0, features);
-      const repeated = isAmd ? featureRegisters(1, 0, features)[3] & AMD_REPEATED : 0;
+      const repeated = isAmd(model) ? featureRegisters(1, 0, features)[3] & AMD_REPEATED : 0;
       return [signature(model), 0, c, d | repeated];
     }
     case 0x8000_0002:
@@ -197,7 +196,7 @@ function hypervisorLeaf({ kvmclock, tscHz, apicHz }: CpuidOptions, leaf: number)
   const name = kvmclock ? 'KVMKVMKVM\0\0\0' : 'Trapframe\0\0\0';
   switch (leaf) {
     case 0x4000_0000:
-      return [0x4000_0010, ascii(name, 0), ascii(name, 4), ascii(name, 8)];
+      return [LAST_HYPERVISOR, ascii(name, 0), ascii(name, 4), ascii(name, 8)];
     case 0x4000_0001:
       return kvmclock ? [KVM.nopIoDelay | KVM.clocksource2 | KVM.stable, 0, 0, 0] : [0, 0, 0, 0];
     case 0x4000_0010:
