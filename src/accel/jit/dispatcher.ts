@@ -9,13 +9,15 @@ import type { Isa, IsaFunctions } from '../../isa/isa.ts';
 import { pushCell, storeCell } from './access.ts';
 import { Emitter, type Lowering } from './emit.ts';
 import { CELL, ITLB, ITLB_ENTRIES, OPERATION, type PageLayout, pageLayout } from './layout.ts';
-import { isMarked, unmark } from './marks.ts';
+import { isMarked, mark, unmark } from './marks.ts';
 import type { Body, Signature } from './module.ts';
 import { HANDLER_BITS, HANDLER_LIMIT, Reason } from './reasons.ts';
 import { Fetch, type Runtime } from './runtime.ts';
 
 /** A region takes the pc it is entered at and how deep calls may still nest; it returns the next pc. */
 export const REGION: Signature = { params: ['i64', 'i32'], result: 'i64' };
+/** resume(pc, depth, expected): see `emitResume`. */
+export const RESUME: Signature = { params: ['i64', 'i32', 'i64'], result: 'i64' };
 export const RUN: Signature = { params: [], result: 'i32' };
 /** How deep compiled calls nest before they return to the dispatcher. */
 export const DEPTH = 120;
@@ -78,6 +80,25 @@ function compareItlb(e: Emitter, mode: number, pc: number, entry: number): void 
   e.op(op.i64Compare.ne);
 }
 
+/** Pushes the decoded page of the pc in local `pc`, or 0 where the dispatcher has to see to it. */
+function pushPage(
+  e: Emitter,
+  { cpuAddress }: Lowering,
+  mode: number,
+  pc: number,
+  entry: number,
+  knownPage: number,
+): void {
+  compareItlb(e, mode, pc, entry);
+  e.if(true, 'i32');
+  e.get(pc);
+  e.call(knownPage);
+  e.else();
+  e.get(entry);
+  e.memory(op.I32_LOAD, ITLB + 8 + (cpuAddress ?? 0));
+  e.end();
+}
+
 /** Pushes the side cell's address (less SIDE) of the pc in a decoded page. */
 function pushCellAddress(e: Emitter, page: PageLayout, base: number, pc: number): void {
   e.get(base);
@@ -98,15 +119,13 @@ function pushSlot(e: Emitter, { granule, shift }: PageLayout, pc: number, bytes:
 }
 
 /** goto(pc, depth): enters the region at pc, or returns pc where there is none. */
-export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionType: number): Body {
+export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionType: number, knownPage: number): Body {
   const page = pageLayout(granule);
   const [PC, DEPTH_LEFT, ENTRY, SLOT] = [0, 1, 2, 3];
   const e = new Emitter(lowering, [...REGION.params, 'i32', 'i32'], 2);
-  compareItlb(e, fields.mode, PC, ENTRY);
   pushCell(e, CELL.budget);
   e.i32Const(0);
   e.op(op.i32Compare.le_s);
-  e.op(op.i32Integer.or);
   // The host's stack is bounded, a guest's recursion is not.
   e.get(DEPTH_LEFT);
   e.i32Const(0);
@@ -116,9 +135,13 @@ export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionTyp
   e.get(PC);
   e.return();
   e.end();
-  e.get(ENTRY);
-  e.memory(op.I32_LOAD, ITLB + 8 + (lowering.cpuAddress ?? 0));
-  e.set(SLOT);
+  pushPage(e, lowering, fields.mode, PC, ENTRY, knownPage);
+  e.tee(SLOT);
+  e.op(op.I32_EQZ);
+  e.if(true);
+  e.get(PC);
+  e.return();
+  e.end();
   pushCellAddress(e, page, SLOT, PC);
   e.memory(op.I32_LOAD, page.side);
   e.tee(SLOT);
@@ -135,6 +158,132 @@ export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionTyp
   e.op(op.i32Integer.shr_u);
   e.returnCallIndirect(regionType);
   return e.finish();
+}
+
+/**
+ * resume(pc, depth, expected): for a region whose call came back with another pc than the address it waits for. Goes on
+ * at pc, region by region and instruction by instruction, until `expected` is reached; any other pc it gives is for the
+ * dispatcher. So a callee that is not compiled leaves its callers where they are.
+ */
+export function emitResume(
+  { granule, fields }: Isa,
+  lowering: Lowering,
+  regionType: number,
+  handlerType: number,
+  knownPage: number,
+): Body {
+  const page = pageLayout(granule);
+  const [PC, DEPTH_LEFT, EXPECTED, ENTRY, BASE, IP, SLOT] = [0, 1, 2, 3, 4, 5, 6];
+  const e = new Emitter(lowering, [...RESUME.params, 'i32', 'i32', 'i32', 'i32'], 3);
+  const top = {};
+  /** The dispatcher looks at the world; no caller takes the pc for the one it waits for. */
+  const giveUp = () => {
+    storeCell(e, CELL.interpret, () => e.i32Const(0));
+    e.get(PC);
+    mark(e, granule);
+    e.return();
+  };
+  /** PC is on the stack. */
+  const goOn = () => {
+    e.tee(PC);
+    e.get(EXPECTED);
+    e.op(op.i64Compare.ne);
+    e.brIf(top);
+    e.get(PC);
+    e.return();
+  };
+  e.loop(top);
+  e.get(PC);
+  isMarked(e, granule, PC);
+  pushCell(e, CELL.budget);
+  e.i32Const(0);
+  e.op(op.i32Compare.le_s);
+  e.op(op.i32Integer.or);
+  e.get(DEPTH_LEFT);
+  e.i32Const(0);
+  e.op(op.i32Compare.le_s);
+  e.op(op.i32Integer.or);
+  e.if(true);
+  e.get(PC);
+  e.return();
+  e.end();
+  pushPage(e, lowering, fields.mode, PC, ENTRY, knownPage);
+  e.tee(BASE);
+  e.op(op.I32_EQZ);
+  e.if(true);
+  giveUp();
+  e.end();
+  pushCellAddress(e, page, BASE, PC);
+  e.tee(ENTRY);
+  e.memory(op.I32_LOAD, page.side);
+  e.tee(SLOT);
+  e.i32Const(HANDLER_LIMIT);
+  e.op(op.i32Compare.ge_s);
+  e.if();
+  e.get(PC);
+  e.get(DEPTH_LEFT);
+  e.i32Const(1);
+  e.op(op.i32Integer.sub);
+  e.get(SLOT);
+  e.i32Const(HANDLER_BITS);
+  e.op(op.i32Integer.shr_u);
+  e.callIndirect(regionType);
+  goOn();
+  e.end();
+  // Not compiled: counted, and executed as the dispatcher would.
+  e.get(SLOT);
+  pushCell(e, CELL.hot);
+  e.op(op.i32Compare.lt_s);
+  e.if();
+  e.get(SLOT);
+  e.i32Const(1);
+  e.op(op.i32Integer.add);
+  e.tee(SLOT);
+  pushCell(e, CELL.hot);
+  e.op(op.i32Compare.eq);
+  e.if(true);
+  giveUp();
+  e.end();
+  e.get(ENTRY);
+  e.get(SLOT);
+  e.memory(op.I32_STORE, page.side);
+  e.end();
+  storePage(e, PC, BASE);
+  e.get(BASE);
+  pushSlot(e, page, PC, OPERATION);
+  e.op(op.i32Integer.add);
+  e.tee(IP);
+  pushCell(e, CELL.budget);
+  e.get(IP);
+  e.memory(op.I32_LOAD16_U, 0);
+  e.callIndirect(handlerType);
+  e.set(SLOT);
+  pushCell(e, fields.pc, op.I64_LOAD);
+  e.set(PC);
+  e.get(SLOT);
+  e.if(true);
+  giveUp();
+  e.end();
+  e.get(PC);
+  goOn();
+  e.end();
+  e.unreachable();
+  return e.finish();
+}
+
+/** Tells the interpreter which page it is in. */
+function storePage(e: Emitter, pc: number, base: number): void {
+  storeCell(
+    e,
+    CELL.pageVa,
+    () => {
+      e.get(pc);
+      e.i64Const(-4096);
+      e.op(op.i64Integer.and);
+    },
+    op.I64_STORE,
+  );
+  storeCell(e, CELL.page, () => e.get(base));
 }
 
 /** run(): dispatches until the host is needed; returns a `Reason`. */
@@ -270,17 +419,7 @@ export function emitRun(
   e.set(R);
   e.end();
   e.end();
-  storeCell(
-    e,
-    CELL.pageVa,
-    () => {
-      e.get(PC);
-      e.i64Const(-4096);
-      e.op(op.i64Integer.and);
-    },
-    op.I64_STORE,
-  );
-  storeCell(e, CELL.page, () => e.get(BASE));
+  storePage(e, PC, BASE);
   e.get(IP);
   pushCell(e, CELL.budget);
   e.get(R);

@@ -21,7 +21,7 @@ import { hostFunctions, readDevice, writeDevice } from '../device-access.ts';
 import { Fetcher } from '../fetch.ts';
 import { Space } from '../space.ts';
 import { CodeCache } from './code-cache.ts';
-import { changed, emitGoto, emitRun, REGION, RUN } from './dispatcher.ts';
+import { changed, emitGoto, emitResume, emitRun, REGION, RESUME, RUN } from './dispatcher.ts';
 import { HandlerTable } from './handler-table.ts';
 import type { Ground } from './ground.ts';
 import { type Engine, JitVcpu } from './jit-vcpu.ts';
@@ -105,13 +105,15 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
           'run',
           { ...emitRun(isa, lowering, regionType, handlerType, calleeOf(run.fetchPage), calleeOf(world)), type: RUN },
         ],
-        ['goto', { ...emitGoto(isa, lowering, regionType), type: REGION }],
+        ['resume', { ...emitResume(isa, lowering, regionType, handlerType, calleeOf(run.knownPage)), type: RESUME }],
+        ['goto', { ...emitGoto(isa, lowering, regionType, calleeOf(run.knownPage)), type: REGION }],
       ]);
     }) as never;
     const handlers = new HandlerTable(isa, this.linker, run, options.handlerLimit);
     this.cache = new CodeCache(this.space, this.layout, handlers, isa);
     this.cache.onCode = (at) => this.onEach(() => this.call('protect_page', at | 0));
     this.linker.provide(REGION_CALLEES.goto, this.exports.goto as never);
+    this.linker.provide(REGION_CALLEES.resume, this.exports.resume as never);
     this.regions = new Regions(isa, this.linker, this.cache, memory, compiler?.());
     this.regions.onHandlers = (made, exports) => handlers.adopt(made, exports);
     this.vcpus = Array.from({ length: cpus }, (_, n) => new JitVcpu(this, n, options.ground?.states[n]));

@@ -1,9 +1,10 @@
 import { hostFunction } from '../../ir/code.ts';
-import { REGION } from './dispatcher.ts';
+import { REGION, RESUME } from './dispatcher.ts';
 
 /** Run-time functions that every region calls, by name and signature. */
 export const REGION_CALLEES = {
   goto: hostFunction('goto', REGION.params, REGION.result),
+  resume: hostFunction('resume', RESUME.params, RESUME.result),
   slowLoad: hostFunction('slow_load', ['i64', 'i32'], 'i32'),
   slowStore: hostFunction('slow_store', ['i64', 'i32'], 'i32'),
   /** (first byte, alignment | distance of the last aligned piece << 8 | top bit for stores): its place or 0. */

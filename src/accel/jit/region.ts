@@ -326,9 +326,18 @@ export class RegionEmitter implements Lowering {
         e.tee(this.va);
         e.value(end.returns);
         e.op(op.i64Compare.ne);
+        e.if();
+        e.get(this.va);
+        e.get(DEPTH_LEFT);
+        e.value(end.returns);
+        e.call(this.callee(REGION_CALLEES.resume));
+        e.tee(this.va);
+        e.value(end.returns);
+        e.op(op.i64Compare.ne);
         e.if(true);
         e.get(this.va);
         e.return();
+        e.end();
         e.end();
         if ('block' in end.next) {
           this.loadState(this.plan.flows[end.next.block].liveIn);

@@ -70,6 +70,7 @@ export interface Runtime {
   readonly fetchPage: IrFunction;
   /** Only where instructions across pages are kept. */
   readonly fetchHalf: IrFunction | undefined;
+  readonly knownPage: IrFunction;
   readonly isPage: IrFunction;
   readonly protectPage: IrFunction;
   readonly enterRegime: IrFunction;
@@ -399,6 +400,20 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     f.return(page);
   });
 
+  /** known_page(pc): as fetch_page, but 0 where that would raise something or need the host. */
+  const knownPage = define('known_page', ['i64'], 'i32', (f, pc) => {
+    const pa = f.let(f.call(translate, pc, i32(Access.fetch)));
+    f.if(ltS(pa, 0), () => f.return(i32(0)));
+    f.if(eqz32(isMemory(pa)), () => f.return(i32(0)));
+    const now = f.let(mode());
+    const page = f.let(load(op.I32_LOAD, add32(mapEntry(f.let(hostOf(pa))), shl32(now, 2))));
+    f.if(eqz32(page), () => f.return(i32(0)));
+    const entry = f.let(itlbEntry(pc));
+    f.store(op.I64_STORE, entry, add(and(pc, -4096), extendU(add32(now, 1))), ITLB);
+    f.store(op.I32_STORE, entry, page, ITLB + 8);
+    f.return(page);
+  });
+
   /** is_page(pc, page): whether the page of `pc` is this decoded page; puts it into the instruction TLB. */
   const isPage = define('is_page', ['i64', 'i32'], 'i32', (f, pc, page) => {
     const entry = f.let(itlbEntry(pc));
@@ -433,6 +448,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     flushPage,
     fetchPage,
     fetchHalf: keepsStraddling(isa) ? fetchHalf : undefined,
+    knownPage,
     isPage,
     protectPage,
     enterRegime,
