@@ -1,11 +1,16 @@
 /** Checks the arguments of a QMP command against what it takes, with QEMU's messages. */
-import { ControlError } from './hub.ts';
+import { type Control, ControlError } from './hub.ts';
 import { isObject, type Json } from './json-values.ts';
 
 /** A type, with `?` when the argument may be left out. */
 export type ArgumentType = `${'integer' | 'string' | 'boolean' | 'array' | 'object' | 'any'}${'' | '?'}`;
 export type Takes = Readonly<Record<string, ArgumentType>>;
 export type Arguments = Readonly<Record<string, Json | undefined>>;
+
+export interface QmpCommand {
+  readonly takes?: Takes;
+  run(control: Control, given: Arguments): Json | undefined | Promise<Json | undefined>;
+}
 
 /** Throws ControlError for a missing, unexpected or mistyped argument. */
 export function bind(takes: Takes, given: { readonly [key: string]: Json }): Arguments {

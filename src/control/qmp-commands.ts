@@ -3,13 +3,9 @@ import { type Control, ControlError } from './hub.ts';
 import { readEvents, readKeys, sendEvents, sendKeys } from './input.ts';
 import { switchAccelerator } from './switch-accelerator.ts';
 import type { Json } from './json-values.ts';
-import { type Arguments, integer, type Takes } from './qmp-arguments.ts';
+import { integer, type QmpCommand } from './qmp-arguments.ts';
+import { STATISTICS_COMMANDS, vcpuPath } from './qmp-statistics.ts';
 import { isPictureFormat, screendump } from './screendump.ts';
-
-export interface QmpCommand {
-  readonly takes?: Takes;
-  run(control: Control, given: Arguments): Json | undefined | Promise<Json | undefined>;
-}
 
 type Run = QmpCommand['run'];
 const query = (run: Run): QmpCommand => ({ run });
@@ -54,11 +50,12 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     takes: { accelerator: 'string' },
     run: ({ machine }, { accelerator }) => switchAccelerator(machine, accelerator as string).then(() => undefined),
   },
+  ...STATISTICS_COMMANDS,
   'query-cpus-fast': query(({ machine, info }) =>
     machine.vcpus.map((vcpu) => ({
       'thread-id': info.process,
       props: { 'core-id': vcpu.index },
-      'qom-path': `/machine/soc0/harts[${vcpu.index}]`,
+      'qom-path': vcpuPath(vcpu.index),
       'cpu-index': vcpu.index,
       target: info.target,
     })),

@@ -184,3 +184,62 @@ test('human-monitor-command runs a line of the monitor', async () => {
   while (!stream.output.endsWith('\r\n')) await new Promise((resolve) => setTimeout(resolve, 1));
   assert.deepEqual(JSON.parse(stream.output), { return: 'VM status: paused (prelaunch)\r\n', id: 5 });
 });
+
+test('query-stats and its schemas: the kernel’s counters of each vCPU', async () => {
+  const { ask, negotiated } = start();
+  await negotiated();
+  const answer = async (request: object) => {
+    const [message] = await ask(request);
+    return message.return ?? message.error?.desc;
+  };
+  const stats = (providers?: object[], vcpus?: string[]) => ({
+    execute: 'query-stats',
+    arguments: { target: 'vcpu', ...(providers && { providers }), ...(vcpus && { vcpus }) },
+  });
+  assert.deepEqual(await answer(stats([{ provider: 'kvm', names: ['exits'] }])), [
+    { provider: 'kvm', 'qom-path': '/machine/soc0/harts[0]', stats: [{ name: 'exits', value: 7 }] },
+    { provider: 'kvm', 'qom-path': '/machine/soc0/harts[1]', stats: [{ name: 'exits', value: 8 }] },
+  ]);
+  assert.deepEqual(await answer(stats(undefined, ['/machine/soc0/harts[1]'])), [
+    {
+      provider: 'kvm',
+      'qom-path': '/machine/soc0/harts[1]',
+      stats: [
+        { name: 'exits', value: 8 },
+        { name: 'blocking', value: true },
+        { name: 'halt_hist', value: [1, 2] },
+      ],
+    },
+  ]);
+  assert.deepEqual(await answer(stats([{ provider: 'cryptodev' }])), []);
+  assert.deepEqual(await answer(stats([{ provider: 'xen' }])), "Parameter 'provider' does not accept value 'xen'");
+  assert.deepEqual(await answer({ execute: 'query-stats', arguments: { target: 'vm' } }), []);
+  assert.match(
+    String(await answer({ execute: 'query-stats', arguments: { target: 'x' } })),
+    /does not accept value 'x'/,
+  );
+  assert.deepEqual(await answer({ execute: 'query-stats-schemas' }), [
+    {
+      provider: 'kvm',
+      target: 'vcpu',
+      stats: [
+        { name: 'exits', type: 'cumulative', exponent: 0 },
+        { name: 'blocking', type: 'instant', unit: 'boolean', exponent: 0 },
+        { name: 'halt_hist', type: 'log2-histogram', unit: 'seconds', base: 10, exponent: -9 },
+      ],
+    },
+  ]);
+});
+
+test('accelerators: what runs, a change, and why not', async () => {
+  const { machine, ask, negotiated } = start();
+  await negotiated();
+  const set = (accelerator: string) => ({ execute: 'x-trapframe-set-accelerator', arguments: { accelerator } });
+  assert.deepEqual(await ask(set('jit')), [{ return: {} }]);
+  assert.equal(machine.accelerator, 'jit');
+  assert.deepEqual(await ask({ execute: 'x-trapframe-query-accelerator' }), [
+    { return: { accelerator: 'jit', kvm: [] } },
+  ]);
+  assert.match((await ask(set('kvm')))[0].error?.desc ?? '', /there is no KVM here; use -accel jit/);
+  assert.deepEqual(await ask({ execute: 'query-kvm' }), [{ return: { enabled: false, present: false } }]);
+});

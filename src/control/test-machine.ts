@@ -76,6 +76,15 @@ export class TestMachine implements MachineApi {
     set.add(listener);
     return () => set.delete(listener);
   }
+  kernelCounters(vcpu?: number): ReturnType<NonNullable<MachineApi['kernelCounters']>> {
+    if (vcpu === undefined) return undefined;
+    const common = { type: 'cumulative', unit: undefined, base: 10, exponent: 0, bucketSize: undefined } as const;
+    return [
+      { ...common, name: 'exits', values: [BigInt(7 + vcpu)] },
+      { ...common, name: 'blocking', type: 'instant', unit: 'boolean', values: [1n] },
+      { ...common, name: 'halt_hist', type: 'log2-histogram', unit: 'seconds', exponent: -9, values: [1n, 2n] },
+    ];
+  }
   describe(topic: string): string {
     return `${topic} of the test machine`;
   }

@@ -4,7 +4,7 @@
  */
 
 import type { AcceleratorName } from '../accel/switching.ts';
-import type { KvmStatistics } from './kvm-statistics.ts';
+import type { KernelCounter, KvmStatistics } from './kvm-statistics.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { InputEvent } from '../hw/input.ts';
 
@@ -66,6 +66,8 @@ export interface MachineApi {
   switchAccelerator(name: AcceleratorName): Promise<void>;
   /** What has happened under KVM, of each vCPU; undefined where it has not run this machine. */
   readonly kvm?: readonly KvmStatistics[];
+  /** The kernel's own counters, of the VM or of a vCPU; undefined where there are none. */
+  kernelCounters?(vcpu?: number): readonly KernelCounter[] | undefined;
   /** Starts a fresh machine or resumes a paused one. */
   start(): void;
   pause(): Promise<void>;

@@ -11,7 +11,7 @@ import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } fro
 import type { MachineConfig } from './config.ts';
 import { type DescribeTopic, describe } from './machine-describe.ts';
 import type { MachineHost } from './machine-host.ts';
-import { kvmStatistics } from './kvm-statistics.ts';
+import { kernelCounters, kvmStatistics } from './kvm-statistics.ts';
 import { assemble } from './machine-assemble.ts';
 import { type MachineParts, view } from './machine-parts.ts';
 
@@ -75,6 +75,10 @@ export class Machine implements MachineApi {
 
   get kvm(): MachineApi['kvm'] {
     return kvmStatistics(this.accel);
+  }
+
+  kernelCounters(vcpu?: number): ReturnType<NonNullable<MachineApi['kernelCounters']>> {
+    return kernelCounters(this.accel, vcpu);
   }
 
   async switchAccelerator(name: AcceleratorName): Promise<void> {

@@ -5,6 +5,7 @@ import type { CpuState } from '../cpu-state.ts';
 import type { Space } from '../space.ts';
 import { Cap } from './abi.ts';
 import type { KvmArch, KvmArchOptions, KvmEvents, TimedVcpu } from './arch.ts';
+import { BinaryStatistics } from './binary-statistics.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 import { MemorySlots } from './memory-slots.ts';
 import type { KvmPort, KvmVmPort } from './port.ts';
@@ -105,6 +106,12 @@ export class KvmAccelerator implements SpaceAccelerator {
     if (this.now() - this.timeAt < RENEW_NS) return;
     this.vcpus[0].park();
     this.stopTime();
+  }
+
+  /** The kernel's counters, of the VM or of a vCPU; undefined where the kernel gives none. */
+  counters(vcpu?: number): BinaryStatistics | undefined {
+    const source = vcpu === undefined ? this.vm : this.vcpus[vcpu]?.port;
+    return source && BinaryStatistics.open(source);
   }
 
   private get timed(): TimedVcpu[] {
