@@ -135,7 +135,7 @@ test('every query answers', async () => {
   const names = (list as { name: string }[]).map(({ name }) => name).filter((name) => name.startsWith('query-'));
   assert.ok(names.length > 15);
   for (const execute of names) {
-    const [answer] = await ask({ execute });
+    const [answer] = await ask({ execute, arguments: execute === 'query-stats' ? { target: 'vm' } : {} });
     if (execute === 'query-balloon') assert.equal(answer.error?.class, 'DeviceNotActive');
     else assert.ok(answer.return !== undefined, execute);
   }
