@@ -1,5 +1,6 @@
 /** Puts the parts of an x86 machine together and wires them. */
 import type { Board, SpaceAccelerator } from '../accel/accelerator.ts';
+import type { KvmCpuOffer } from '../accel/kvm/x86/cpuid.ts';
 import { createSwitching } from '../accel/create.ts';
 import { loadIsa } from '../accel/isas.ts';
 import type { ApicCpu } from '../devices/apic/local-apic.ts';
@@ -25,6 +26,9 @@ import { cpuidOptions, x86CpuModel, missingCr4 } from './x86-cpu.ts';
 import { X86EventLog } from './x86-event-log.ts';
 import { processorSignature, X86HostCalls } from './x86-host-calls.ts';
 
+/** What KVM here offers processors. */
+let known: KvmCpuOffer | undefined;
+
 /** Interrupt inputs of a vCPU: the bits of `Line` by number. */
 const INPUT = { intr: 0, nmi: 1, smi: 2 } as const;
 
@@ -34,7 +38,11 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const { kind } = PC_NAMES[config.machine];
   const accelerators = switchingOptions(config, host);
   const { kvmCpuOffer } = await import('../accel/kvm/x86/cpuid.ts');
-  const { names, offer } = offeredBy(accelerators, kvmCpuOffer);
+  const { names, offer } = offeredBy(accelerators, (kvm) => {
+    // The same for each machine of a process: finding it out takes longer than making one.
+    known ??= kvmCpuOffer(kvm);
+    return known;
+  });
   const cpu = x86CpuModel(config.cpu, offer);
   if (cpu.missing.length > 0)
     config.log?.write(`warning: the emulated processor has no ${cpu.missing.join(', ')}; going on without`);

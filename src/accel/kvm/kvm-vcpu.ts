@@ -233,7 +233,7 @@ export class KvmVcpu implements StateVcpu {
     if (this.doubtful || this.holder === 'memory') {
       this.finish();
       this.doubtful = false;
-      const cannot = events.cannotRun(state);
+      const cannot = events.cannotRun(state) ?? parts.arch.cannotRun?.(state);
       if (cannot !== undefined) {
         this.doubtful = true;
         return this.emulate(cannot);

@@ -34,6 +34,8 @@ export interface X86KvmOptions extends KvmArchOptions {
   readonly sync?: boolean;
 }
 
+let knownLimits: KvmLimits | undefined;
+
 export class X86KvmArch implements KvmArch {
   private options: X86KvmOptions | undefined;
   private capabilities: RegisterCapabilities = { sregs2: false, payload: false, sync: 0, xcrs: false };
@@ -67,7 +69,9 @@ export class X86KvmArch implements KvmArch {
       xcrs: has(CapX86.xcrs),
     };
     this.pkru = pkruPlace(supportedCpuid(options.kvm));
-    this.limits = probeLimits(options.kvm);
+    // The same for every VM of a process, and as much work as making one.
+    knownLimits ??= probeLimits(options.kvm);
+    this.limits = knownLimits;
     this.tscControl = has(CapX86.tscControl);
     this.tscOffsets = has(CapX86.vcpuAttributes);
     this.filtered = filterMsrs(vm, options.irqchip ? [...KVM_SERVES, Msr.apicBase, Msr.tscDeadline] : KVM_SERVES);
