@@ -28,7 +28,7 @@ export interface Openers {
 }
 
 /** Executes what KVM cannot, from the state in memory. Undefined: then KVM goes on. */
-export type Fallback = (vcpu: StateVcpu, why: string) => Exit | undefined;
+export type Fallback = (vcpu: StateVcpu, why: string, longest?: number) => Exit | undefined;
 
 export interface SwitchingParts extends Openers {
   readonly space: Space;
@@ -144,7 +144,7 @@ export class SwitchingAccelerator implements SpaceAccelerator {
   private async make(name: AcceleratorName): Promise<SpaceAccelerator> {
     // What KVM cannot execute the reference accelerator does.
     if (name === 'kvm') await this.open('reference');
-    return this.parts.open(name, (vcpu, why) => this.fallback(vcpu, why));
+    return this.parts.open(name, (vcpu, why, longest) => this.fallback(vcpu, why, longest));
   }
 
   private activate(next: SpaceAccelerator): void {
@@ -162,13 +162,13 @@ export class SwitchingAccelerator implements SpaceAccelerator {
   }
 
   /** What KVM leaves to us; inside `run`. */
-  private fallback(vcpu: StateVcpu, why: string): Exit | undefined {
+  private fallback(vcpu: StateVcpu, why: string, longest = Infinity): Exit | undefined {
     const reference = this.ready.get('reference');
     if (!reference) throw new Error('KVM was opened without the reference accelerator');
     const emulator = reference.vcpus[vcpu.index];
     const { share } = this;
     const started = share.begin();
-    for (let left = share.stretch; left > 0; left--) {
+    for (let left = Math.min(share.stretch, longest); left > 0; left--) {
       const exit = emulator.step();
       if (exit.kind !== 'budget') {
         share.end(started);

@@ -47,6 +47,11 @@ export interface KvmArch {
   cannotRun?(state: CpuState): string | undefined;
   /** This KVM shuts processors down that have done nothing wrong: something else has to try the instruction first. */
   readonly doubtsShutdown?: boolean;
+  /**
+   * KVM keeps page tables of its own beside the guest's, and does not see when others than its guest write to those:
+   * another accelerator, or the interpreter.
+   */
+  readonly shadowPaging?: boolean;
   /** Gives a vCPU back its resources. */
   release?(vcpu: KvmVcpuPort): void;
 }

@@ -24,7 +24,8 @@ export interface KvmParts {
   readonly identify?: KvmArchOptions['identify'];
   refresh(state: CpuState): void;
   translate(state: CpuState, virtual: bigint): number | undefined;
-  emulate(vcpu: KvmVcpu, why: string): Exit | undefined;
+  /** `longest`: instructions. */
+  emulate(vcpu: KvmVcpu, why: string, longest?: number): Exit | undefined;
   slow(rate: number): void;
   /** vCPUs run in threads of their own, where the host has them. */
   readonly threaded?: boolean | undefined;
@@ -60,7 +61,15 @@ export class KvmAccelerator implements SpaceAccelerator {
     };
     const emulate = (vcpu: KvmVcpu, why: string) => {
       this.renewTime();
-      return parts.emulate(vcpu, why);
+      if (!arch.shadowPaging) return parts.emulate(vcpu, why);
+      // An instruction that KVM does not know writes no page tables; what follows might.
+      const one = why.startsWith('emulation');
+      const exit = parts.emulate(vcpu, why, one ? 1 : undefined);
+      if (!one) {
+        parkAll();
+        this.slots.renew();
+      }
+      return exit;
     };
     this.isa = isa;
     this.space = space;
@@ -90,6 +99,7 @@ export class KvmAccelerator implements SpaceAccelerator {
     this.stopTime();
   }
   resumed(): void {
+    if (this.arch.shadowPaging) this.slots.renew();
     this.startTime();
   }
   startTime(): void {

@@ -83,6 +83,16 @@ export class MemorySlots {
     this.slots = [...this.slots.filter((slot) => !dead.has(slot)), ...made].sort((a, b) => a.pa - b.pa);
   }
 
+  /** Takes all memory away until the next update: what KVM has derived from it goes, too. */
+  renew(): void {
+    for (const { number, pa } of this.slots) {
+      this.vm.setMemory(number, 0, pa, undefined);
+      this.free.push(number);
+    }
+    this.slots = [];
+    this.changed = { from: 0, to: this.space.end };
+  }
+
   private pieces(from: number, to: number): Omit<Slot, 'number'>[] {
     const pieces: Omit<Slot, 'number'>[] = [];
     for (let pa = from; pa < to; ) {

@@ -122,6 +122,10 @@ export class X86KvmArch implements KvmArch {
   get doubtsShutdown(): boolean {
     return this.limits.paging || this.limits.virtual8086;
   }
+  /** Without the processor's help there is no other way. (kvm_intel and kvm_amd have one where EPT or NPT is off.) */
+  get shadowPaging(): boolean {
+    return this.limits.paging;
+  }
   /** SYSCALL of native user code needs help; registers come back through kvm_run for it. */
   get halfSystemCalls(): boolean {
     const needed = SyncRegsBit.regs | SyncRegsBit.sregs;
