@@ -1,8 +1,8 @@
 /**
  * Starts Trapframe's programs with whatever Node is on the PATH (20 or newer).
  *
- * A checkout runs its TypeScript sources and an installed package its dist/;
- * both need Node 24. An older Node starts the pinned one of the checkout's
+ * A checkout runs a bundle of its TypeScript sources (see bundle.js), or the
+ * sources themselves, and an installed package its dist/; all need Node 24. An older Node starts the pinned one of the checkout's
  * node_modules and stays behind it as a relay for signals and the exit code.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -12,13 +12,21 @@ import os from 'node:os';
 import path from 'node:path';
 import v8 from 'node:v8';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { bundleOf } from './bundle.js';
 
 /**
  * How V8 is to treat WebAssembly, said before it has seen any: modules are
  * compiled where they are made (the JIT makes them in a thread of its own) and
- * not at their first call; calls are not watched for inlining.
+ * not at their first call; calls are not watched for inlining. The budget is
+ * what src/host/node/jit-tiering.ts leaves behind: V8 takes compiled code only
+ * where all flags are as they were.
  */
-const V8_FLAGS = ['--no-wasm-lazy-compilation', '--no-wasm-inlining', '--no-wasm-inlining-call-indirect'];
+const V8_FLAGS = [
+  '--no-wasm-lazy-compilation',
+  '--no-wasm-inlining',
+  '--no-wasm-inlining-call-indirect',
+  '--wasm-tiering-budget=200000000',
+];
 
 const OLDEST = 24;
 /** npm's packages of Node itself, one a platform; see tools/node/package.json. */
@@ -34,7 +42,7 @@ const PLATFORM = `${process.platform}-${process.arch}`;
 const root = path.dirname(path.dirname(realpathSync(fileURLToPath(import.meta.url))));
 const modules = path.join(root, 'node_modules');
 const source = path.join(root, 'src', 'cli', 'launch.ts');
-const built = path.join(root, 'dist', 'cli', 'launch.js');
+const built = path.join(root, 'dist');
 // Node refuses to strip types below node_modules: an installed package has JavaScript.
 const isCheckout = existsSync(source) && !root.split(path.sep).includes('node_modules');
 const isNewEnough = Number(process.versions.node.split('.')[0]) >= OLDEST;
@@ -44,20 +52,34 @@ const canRunHere = isNewEnough && (!isCheckout || Boolean(process.features.types
 export async function main(program) {
   if (isCheckout) installWhatIsMissing(program);
   if (!canRunHere) return relay(program);
-  const entry = isCheckout ? source : built;
+  const cache = cacheDirectory();
+  const bundle = isCheckout ? await bundleOf(root, cache) : built;
   for (const flag of V8_FLAGS) v8.setFlagsFromString(flag);
-  if (!existsSync(entry)) {
-    fail(program, `${built} is missing`, 'install the package again, or run npm run build in a checkout');
-  }
-  try {
-    module.enableCompileCache?.(path.join(cacheDirectory(), 'compile'));
-  } catch {
-    // Only a matter of speed.
-  }
-  const { launch } = await import(pathToFileURL(entry).href);
+  const { launch } = bundle === undefined ? await fromSources(cache) : await fromBundle(bundle, cache, program);
   const code = await launch(program, process.argv.slice(2));
   // Open handles (a terminal, a socket) must not keep a finished program.
   process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+}
+
+function fromSources(cache) {
+  try {
+    module.enableCompileCache?.(path.join(cache, 'compile'));
+  } catch {
+    // Only a matter of speed.
+  }
+  return import(pathToFileURL(source).href);
+}
+
+async function fromBundle(bundle, cache, program) {
+  const entry = path.join(bundle, 'launch.cjs');
+  if (!existsSync(entry)) {
+    fail(program, `${entry} is missing`, 'install the package again, or run npm run build in a checkout');
+  }
+  const { load } = await import(pathToFileURL(path.join(bundle, 'bundle-loader.js')).href);
+  // Kinds of runs use different functions; a checkout's go when its bundle goes.
+  const word = process.argv[2];
+  const kind = program === 'trapframe' && /^[a-z]+$/.test(word) ? `${program}-${word}` : program;
+  return load(entry, path.join(isCheckout ? bundle : cache, 'code', `${kind}-${process.version}`));
 }
 
 function fail(program, what, mend) {

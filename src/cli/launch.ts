@@ -2,7 +2,6 @@
  * Where the executables of bin/ arrive once a Node that can run this is found:
  * picks the command, turns failures into one line and an exit code.
  */
-import { readFileSync } from 'node:fs';
 import { ConfigError, TrapframeError } from '../bits/errors.ts';
 import type { Terminal } from './start.ts';
 
@@ -58,9 +57,11 @@ async function command([name = 'help', ...rest]: readonly string[]): Promise<num
       process.stdout.write(HELP);
       return 0;
     case 'version':
-    case '--version':
+    case '--version': {
+      const { version } = await import('./version.ts');
       process.stdout.write(`trapframe ${version()}\n`);
       return 0;
+    }
     default:
       throw new ConfigError('unknown-command', `there is no command "${name}"`, 'see trapframe help');
   }
@@ -85,11 +86,6 @@ function userTerminal(): Terminal | undefined {
   if (!stdin.isTTY || !stdout.isTTY) return undefined;
   // A terminal without a size (a serial line) says 0.
   return { rows: stdout.rows || 24, columns: stdout.columns || 80, type: process.env['TERM'] };
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 function describe(error: unknown): string {

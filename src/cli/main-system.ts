@@ -17,6 +17,7 @@ import { OptionError } from './options-values.ts';
 import { Messages } from './qemu-messages.ts';
 import { closeDrives, openFiles } from './qemu-open.ts';
 import { parseSystem } from './qemu-system.ts';
+import { version } from './version.ts';
 
 /** Builds a machine; what a test replaces. */
 export type CreateMachine = (config: MachineConfig) => Promise<MachineApi>;
@@ -277,9 +278,4 @@ function unlinkQuietly(path: string): void {
   } catch {
     // Somebody else has removed it.
   }
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

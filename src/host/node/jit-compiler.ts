@@ -3,8 +3,9 @@
  * second or two, so a program that will need it calls `prepareCompiler` first.
  */
 import { availableParallelism } from 'node:os';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import type { CompilerPort, FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
+import { startThread } from './thread.ts';
 
 interface Started {
   readonly worker: Worker;
@@ -14,9 +15,8 @@ interface Started {
 let ready: Started | undefined;
 
 function start(isa?: string): Started {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const { port1, port2 } = new MessageChannel();
-  const worker = new Worker(new URL(`./jit-worker.${extension}`, import.meta.url), {
+  const worker = startThread('jit-worker', {
     workerData: { port: port2, isa },
     transferList: [port2],
     // It makes much garbage and keeps little: with less room a quarter of its time goes to collecting it.

@@ -1,0 +1,94 @@
+/**
+ * Runs a bundle (tools/bundle.ts) with the code that V8 compiled for an earlier
+ * run of its kind. Node's own compile cache keeps no function that is compiled
+ * when it is first called, which is nearly all of them.
+ *
+ * Also turns a bundle's places in stack traces into those of the sources.
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import module from 'node:module';
+import path from 'node:path';
+import v8 from 'node:v8';
+import vm from 'node:vm';
+
+declare global {
+  interface ImportMeta {
+    /** Where compiled code is kept, in a bundle that this loader runs. */
+    readonly codeCache?: string;
+  }
+}
+
+/** How long after its start (ms) a program is taken to have started: later V8 forgets code that ran once. */
+const STARTED = 1500;
+/** Code is written again when a run has compiled so much more than is kept. */
+const GROWTH = 1.1;
+/** Behind the code: how much there was on V8's heap. */
+const TRAILER = 8;
+
+/** The exports of a bundle; `codeCache` is a directory, which need not exist. */
+export function load(file: string, codeCache: string): unknown {
+  const kept = readKept(path.join(codeCache, path.basename(file)));
+  const script = new vm.Script(
+    `(function (exports, require, module, __filename, __dirname) {${readFileSync(file, 'latin1')}\n})`,
+    {
+      filename: file,
+      cachedData: kept?.code,
+      importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+    },
+  );
+  const size = script.cachedDataRejected === false ? (kept?.size ?? 0) : 0;
+  const keep = () => {
+    const now = v8.getHeapCodeStatistics().bytecode_and_metadata_size;
+    if (now > size * GROWTH) write(path.join(codeCache, path.basename(file)), script.createCachedData(), now);
+  };
+  const timer = setTimeout(() => {
+    process.off('exit', keep);
+    keep();
+  }, STARTED).unref();
+  process.once('exit', () => clearTimeout(timer)).once('exit', keep);
+  mapPlaces(file);
+  const made: { exports: unknown; readonly codeCache: string } = { exports: {}, codeCache };
+  script.runInThisContext()(made.exports, module.createRequire(file), made, file, path.dirname(file));
+  return made.exports;
+}
+
+function readKept(file: string): { readonly code: Buffer; readonly size: number } | undefined {
+  try {
+    const bytes = readFileSync(file);
+    const end = bytes.length - TRAILER;
+    return { code: bytes.subarray(0, end), size: bytes.readDoubleLE(end) };
+  } catch {
+    return undefined;
+  }
+}
+
+function write(file: string, code: Buffer, size: number): void {
+  const part = `${file}.${process.pid}.part`;
+  const trailer = Buffer.alloc(TRAILER);
+  trailer.writeDoubleLE(size);
+  try {
+    mkdirSync(path.dirname(file), { recursive: true });
+    writeFileSync(part, Buffer.concat([code, trailer]));
+    renameSync(part, file);
+  } catch {
+    rmSync(part, { force: true }); // only a matter of speed
+  }
+}
+
+/** Stack traces name sources; the map is read when there is a trace to be shown. */
+function mapPlaces(file: string): void {
+  let map: module.SourceMap | undefined;
+  const mapped = (text: string): string => {
+    const at = text.indexOf(`${file}:`);
+    const found = at < 0 ? null : /^(\d+):(\d+)/.exec(text.slice(at + file.length + 1));
+    if (!found) return text;
+    map ??= new module.SourceMap(JSON.parse(readFileSync(`${file}.map`, 'utf8')));
+    const origin = map.findOrigin(Number(found[1]), Number(found[2]));
+    if (!('fileName' in origin)) return text;
+    const source = path.resolve(path.dirname(file), origin.fileName);
+    const rest = text.slice(at + file.length + 1 + found[0].length);
+    return `${text.slice(0, at)}${source}:${origin.lineNumber}:${origin.columnNumber}${rest}`;
+  };
+  Error.prepareStackTrace = (error, sites) =>
+    [String(error), ...sites.map((site) => `    at ${mapped(String(site))}`)].join('\n');
+}

@@ -1,0 +1,28 @@
+/**
+ * Starts a module of this directory in a thread of its own: `NAME-worker.ts`,
+ * or in a bundle its file beside ours.
+ */
+import { fileURLToPath } from 'node:url';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
+
+export interface ThreadOptions extends Omit<WorkerOptions, 'eval' | 'workerData'> {
+  readonly workerData: object;
+}
+
+const LOAD = `
+const { loader, entry, codeCache } = require('node:worker_threads').workerData;
+import(loader).then(({ load }) => load(entry, codeCache));
+`;
+
+export function startThread(name: `${string}-worker`, { workerData, ...options }: ThreadOptions): Worker {
+  const { url, codeCache } = import.meta;
+  if (url.endsWith('.ts')) return new Worker(new URL(`./${name}.ts`, url), { ...options, workerData });
+  const entry = new URL(`./${name}.cjs`, url);
+  if (codeCache === undefined) return new Worker(entry, { ...options, workerData });
+  const loader = new URL('./bundle-loader.js', url).href;
+  return new Worker(LOAD, {
+    ...options,
+    eval: true,
+    workerData: { ...workerData, loader, entry: fileURLToPath(entry), codeCache },
+  });
+}
