@@ -13,7 +13,7 @@ import type { RegOperand } from '../../ir/insn.ts';
 import * as op from '../../ir/op.ts';
 import { add, add32, and, and32, cpu, gtU32, i64, load, ne32, type Value, wrap, zext32 } from '../../ir/value.ts';
 import { zero } from '../../ir/vector.ts';
-import type { ImmediateOperand, MemoryOperand } from './decode.ts';
+import type { ImmediateOperand, MemoryOperand } from './instance.ts';
 import { type X86Insn, XMM, YMMH } from './insn.ts';
 import { low, widen } from './simd/mmx.ts';
 import type { Wide } from './simd/operation.ts';

@@ -36,7 +36,7 @@ import {
   zext32,
 } from '../../ir/value.ts';
 import { hostCall } from '../isa.ts';
-import type { MemoryOperand, RegisterOperand } from './decode.ts';
+import type { MemoryOperand, RegisterOperand } from './instance.ts';
 import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import type { X86Insn } from './insn.ts';

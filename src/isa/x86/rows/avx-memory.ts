@@ -10,7 +10,7 @@
 import * as op from '../../../ir/op.ts';
 import { add, extendS, extendU, ltS, ltS32, shl, type Value, wrap } from '../../../ir/value.ts';
 import { i32x4, i64x2, zero } from '../../../ir/vector.ts';
-import type { MemoryOperand } from '../decode.ts';
+import type { MemoryOperand } from '../instance.ts';
 import { type X86Insn, XMM, YMMH, zeroExtend } from '../insn.ts';
 import type { Row } from '../opcode.ts';
 import { Seg } from '../state.ts';

@@ -33,7 +33,7 @@ import {
 import { type Kind, resultOf, type Size, sizeOf } from '../flags.ts';
 import { signExtend, type X86Insn, zeroExtend } from '../insn.ts';
 import { insn, type Row } from '../opcode.ts';
-import type { MemoryOperand } from '../decode.ts';
+import type { MemoryOperand } from '../instance.ts';
 import { Eflags } from '../state.ts';
 
 type Semantics = (m: X86Insn) => void;
