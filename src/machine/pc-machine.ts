@@ -26,8 +26,8 @@ import { cpuidOptions, x86CpuModel, missingCr4 } from './x86-cpu.ts';
 import { X86EventLog } from './x86-event-log.ts';
 import { processorSignature, X86HostCalls } from './x86-host-calls.ts';
 
-/** What KVM here offers processors. */
-let known: KvmCpuOffer | undefined;
+/** What KVM here offers processors, and when that was asked: milliseconds of the host. */
+let known: { readonly offer: KvmCpuOffer; readonly at: number } | undefined;
 
 /** Interrupt inputs of a vCPU: the bits of `Line` by number. */
 const INPUT = { intr: 0, nmi: 1, smi: 2 } as const;
@@ -40,8 +40,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const { kvmCpuOffer } = await import('../accel/kvm/x86/cpuid.ts');
   const { names, offer } = offeredBy(accelerators, (kvm) => {
     // The same for each machine of a process: finding it out takes longer than making one.
-    known ??= kvmCpuOffer(kvm);
-    return known;
+    known ??= { offer: kvmCpuOffer(kvm), at: host.now() };
+    return known.offer;
   });
   const cpu = x86CpuModel(config.cpu, offer);
   if (cpu.missing.length > 0)
@@ -181,14 +181,22 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const outcome = { poweroff: (_: number) => {}, reset: () => {} };
   board.onPoweroff = (code) => outcome.poweroff(code);
   board.onReset = () => outcome.reset();
+  /** A counter that KVM cannot set is the machine's under each accelerator, and for all processors alike. */
+  const counterSkew = (): bigint => {
+    if (offer?.tscFixed === undefined || !known) return 0n;
+    const passed = (host.now() - known.at) * 1e6 - clock.now();
+    return offer.tscFixed + BigInt(Math.round((passed * cpu.tscHz) / 1e9));
+  };
   const resetCpus = () => {
     kvmClock?.reset();
+    const skew = counterSkew();
     vcpus.forEach((vcpu, index) => {
       vcpu.reset();
       const { state } = vcpu;
       state.set64('gpr', BigInt(processorSignature(options[index], state).eax), 2);
       state.set32('physicalBits', cpu.physicalBits);
       state.set64('tscRate', rateBits(cpu.tscHz));
+      state.set64('tscSkew', skew);
       state.set64('cr4Missing', missingCr4(cpu.features));
       state.set32('linearBits', cpu.features.has('la57') ? 57 : 48);
       state.set32('logEvents', late.events ? 1 : 0);

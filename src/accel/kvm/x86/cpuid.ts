@@ -14,7 +14,8 @@
  */
 import { EMULATED, WORDS } from '../../../isa/x86/cpuid/features.ts';
 import type { KvmPort, KvmVcpuPort } from '../port.ts';
-import { CapX86, Cpuid2, CPUID_SIGNIFICANT_INDEX, KvmX86, PKRU_COMPONENT } from './abi-x86.ts';
+import { CapX86, Cpuid2, CPUID_SIGNIFICANT_INDEX, KvmX86, Msr, PKRU_COMPONENT } from './abi-x86.ts';
+import { readMsr, writeMsr } from './vcpu-registers.ts';
 
 /** EAX, EBX, ECX, EDX. */
 export type CpuidRegisters = readonly [number, number, number, number];
@@ -43,6 +44,8 @@ export interface KvmCpuOffer {
   /** Rate of the time-stamp counter in kHz, and whether another can be asked for. */
   readonly tscKhz: number;
   readonly tscControl: boolean;
+  /** What the counter read when this was asked, where it cannot be set: guests have the host's. */
+  readonly tscFixed: bigint | undefined;
   /** The host's processor: for `-cpu host`. */
   readonly host: {
     readonly vendor: string;
@@ -238,12 +241,23 @@ export function kvmCpuOffer(kvm: KvmPort): KvmCpuOffer {
       physicalBits: registersOf(supported, 0x8000_0008)[0] & 0xff || 36,
       tscKhz,
       tscControl: kvm.checkExtension(CapX86.tscControl) > 0,
+      tscFixed: fixedCounter(one),
       host: hostOf(supported),
     };
   } finally {
     vcpu?.close();
     vm.close();
   }
+}
+
+/** The time-stamp counter of a vCPU that takes no value for it; undefined where it does. */
+function fixedCounter(vcpu: KvmVcpuPort): bigint | undefined {
+  const before = readMsr(vcpu, Msr.tsc);
+  if (before === undefined) return undefined;
+  const far = 1n << 44n; // more than an hour
+  writeMsr(vcpu, Msr.tsc, BigInt.asUintN(64, before + far));
+  const after = readMsr(vcpu, Msr.tsc) ?? before;
+  return BigInt.asUintN(64, after - before) < far / 2n ? after : undefined;
 }
 
 /** What KVM shows other than it was told: lines for a log. Bits that follow from the state do not count. */
