@@ -91,6 +91,12 @@ export interface Accelerator {
   /** The machine's clock goes on; it is going to stand still. Absent where no counter runs beside it. */
   startTime?(): void;
   stopTime?(): void;
+  /**
+   * An accelerator whose vCPUs write to memory without telling: has writes noted from here on, and no more after
+   * `writes`, which calls `written` for each range that was written, and gives false where it does not know.
+   */
+  noteWrites?(): void;
+  writes?(written: (address: number, length: number) => void): boolean;
   /** All of guest memory may have been changed by another accelerator. Absent where nothing is kept of it. */
   forget?(): void;
   close(): void;

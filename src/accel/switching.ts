@@ -152,8 +152,9 @@ export class SwitchingAccelerator implements SpaceAccelerator {
     before?.suspended?.();
     this.active = next;
     if (before) next.resumed?.();
-    // KVM says nothing of what it wrote.
-    if (before?.name === 'kvm') next.forget?.();
+    // Whoever keeps something of memory is told of what was written. One that is made later has nothing yet.
+    if (before && before.writes?.((address, length) => this.written(address, length)) === false) this.forget();
+    if ([...this.ready.values()].some((other) => other !== next && other.forget)) next.noteWrites?.();
     this.vcpus.forEach((vcpu, n) => {
       vcpu.current = next.vcpus[n];
       if (before) vcpu.current.refresh();

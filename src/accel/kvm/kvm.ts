@@ -94,6 +94,16 @@ export class KvmAccelerator implements SpaceAccelerator {
     }
   }
 
+  noteWrites(): void {
+    this.slots.update();
+    this.slots.log(true);
+  }
+  writes(written: (address: number, length: number) => void): boolean {
+    const known = this.slots.dirty(written);
+    this.slots.log(false);
+    return known;
+  }
+
   suspended(): void {
     for (const vcpu of this.vcpus) vcpu.released();
     this.stopTime();

@@ -31,6 +31,8 @@ export class MemorySlots {
   /** What has changed since `update`: from, to. */
   private changed: { from: number; to: number } | undefined;
   private logging = false;
+  /** A slot went while writes were noted. */
+  private lost = false;
 
   constructor(space: Space, vm: KvmVmPort, limit: number) {
     this.space = space;
@@ -74,6 +76,8 @@ export class MemorySlots {
       else fresh.push(piece);
     }
     const gone = touched.filter((slot) => !kept.has(slot));
+    // What was written there is not asked for: it would be in a range that may show something else now.
+    if (this.logging && gone.some(({ readOnly }) => !readOnly)) this.lost = true;
     for (const slot of gone) {
       this.vm.setMemory(slot.number, 0, slot.pa, undefined);
       this.free.push(slot.number);
@@ -117,16 +121,23 @@ export class MemorySlots {
     this.vm.setMemory(number, flags, pa, this.space.bytes.subarray(host, host + length));
   }
 
-  /** Lets KVM note which pages guests write, or no more. */
+  /** Lets KVM note which pages guests write from here on, or no more. */
   log(on: boolean): void {
-    if (on === this.logging) return;
+    if (on) this.lost = false;
+    if (on === this.logging) {
+      if (on) this.dirty(() => {}); // what was written before does not count
+      return;
+    }
     this.logging = on;
     for (const slot of this.slots) if (!slot.readOnly) this.put(slot);
   }
 
-  /** Calls `written` with each range that guests have written since the last call; only while `log(true)` holds. */
-  dirty(written: (pa: number, length: number) => void): void {
-    if (!this.logging) return;
+  /**
+   * Calls `written` with each page that guests have written since `log(true)` or the last call. False: it is not known
+   * which, any may have been.
+   */
+  dirty(written: (pa: number, length: number) => void): boolean {
+    if (!this.logging || this.lost) return false;
     for (const { number, pa, length, readOnly } of this.slots) {
       if (readOnly) continue;
       const pages = length / PAGE;
@@ -138,6 +149,7 @@ export class MemorySlots {
           if (byte & 1 && page < pages) written(pa + page * PAGE, PAGE);
       }
     }
+    return true;
   }
 
   private bits: Uint8Array = new Uint8Array(0);
