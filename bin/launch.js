@@ -5,7 +5,6 @@
  * sources themselves, and an installed package its dist/; all need Node 24. An older Node starts the pinned one of the checkout's
  * node_modules and stays behind it as a relay for signals and the exit code.
  */
-import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import module from 'node:module';
 import os from 'node:os';
@@ -50,7 +49,7 @@ const canRunHere = isNewEnough && (!isCheckout || Boolean(process.features.types
 
 /** Runs a program (`trapframe`, `trapframe-system-riscv64`) with the process's arguments. */
 export async function main(program) {
-  if (isCheckout) installWhatIsMissing(program);
+  if (isCheckout) await installWhatIsMissing(program);
   if (!canRunHere) return relay(program);
   const cache = cacheDirectory();
   const bundle = isCheckout ? await bundleOf(root, cache) : built;
@@ -104,7 +103,7 @@ function pinnedNode() {
 }
 
 /** A fresh checkout: fetches the libraries of the lock file and, for an old Node, the pinned one. */
-function installWhatIsMissing(program) {
+async function installWhatIsMissing(program) {
   const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
   const missing = Object.keys(manifest.dependencies ?? {}).filter((name) => !existsSync(path.join(modules, name)));
   const node = pinnedNode();
@@ -122,6 +121,7 @@ function installWhatIsMissing(program) {
   // --omit would remove the developer's tools. A new enough Node needs but two libraries: seconds.
   const args = isFresh ? ['ci', ...(lacksNode ? [] : ['--omit=dev'])] : ['install', '--no-save'];
   process.stderr.write(`${program}: installing what is missing: npm ${args.join(' ')}\n`);
+  const { spawnSync } = await import('node:child_process');
   const result = spawnSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2], // standard output belongs to the guest
@@ -134,7 +134,7 @@ function installWhatIsMissing(program) {
 }
 
 /** Runs the same program with the pinned Node: its terminal, its signals, its end. */
-function relay(program) {
+async function relay(program) {
   const node = isCheckout ? pinnedNode() : undefined;
   if (node === undefined || !existsSync(node)) {
     fail(
@@ -145,6 +145,7 @@ function relay(program) {
         : 'install a newer Node (https://nodejs.org), or start a checkout of Trapframe, which brings its own',
     );
   }
+  const { spawn, spawnSync } = await import('node:child_process');
   const child = spawn(node, [process.argv[1], ...process.argv.slice(2)], { stdio: 'inherit' });
   const forward = (signal) => {
     // What a terminal sends (Ctrl-C, Ctrl-\) reaches the child by itself.

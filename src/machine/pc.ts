@@ -113,7 +113,7 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
     .map((drive) => ({ index: drive.bootIndex ?? 0, path: drivePath(kind, drive) }));
   const acpi =
     pci && config.machineProperties?.['acpi'] !== 'off'
-      ? () =>
+      ? whilePlaced(pci, (places) =>
           pcAcpi({
             kind: kind === 'q35' ? 'q35' : 'pc',
             apicIds: parts.cpus.map((_, index) => index),
@@ -121,8 +121,9 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
             hpet,
             below: memory.below,
             hole64: hole64(memory.above, kind === 'pc' ? 2 * GIB : 32 * GIB),
-            ...pci.acpi(),
-          })
+            ...places,
+          }),
+        )
       : undefined;
   const ranges = ramRanges(memory);
   const contents: PcFwCfg = {
@@ -188,6 +189,17 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
     },
   };
   return board;
+}
+
+/** What `make` gives, the same until firmware has moved something. */
+function whilePlaced<T>(pci: PciBoard, make: (places: ReturnType<PciBoard['acpi']>) => T): () => T {
+  let last: { readonly key: string; readonly made: T } | undefined;
+  return () => {
+    const places = pci.acpi();
+    const key = `${places.pmBase} ${places.mmconfig}`;
+    if (last?.key !== key) last = { key, made: make(places) };
+    return last.made;
+  };
 }
 
 interface Context {

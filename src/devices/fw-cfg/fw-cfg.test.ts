@@ -81,10 +81,14 @@ test('a PC selects and reads through ports, and starts DMA there', () => {
   assert.equal(bench.reports.length, 1);
 });
 
-test('a late file is made anew each time it is selected, as long as at first', () => {
+test('a late file is made anew each time it is selected, as long as the directory said', () => {
   const { fwCfg, select, read } = setUp();
-  let text = 'one';
+  let text = '';
   fwCfg.addLateFile('late', () => utf8(text));
+  text = 'one';
+  select(0x19);
+  assert.equal(read(4), '\0\0\0\x01');
+  assert.equal(read(4), '\0\0\0\x03');
   text = 'three';
   select(0x20);
   assert.equal(read(4), 'thr\0');

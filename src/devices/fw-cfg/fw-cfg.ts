@@ -69,8 +69,8 @@ export class FwCfg implements Device<typeof STATE> {
   private readonly dma: Dma;
   private readonly items = new Map<number, Uint8Array>();
   private readonly files = new Map<string, number>();
-  /** Items whose content depends on what firmware has set up by the time that it asks. */
-  private readonly late = new Map<number, () => Uint8Array>();
+  /** Items whose content depends on what firmware has set up by the time that it asks, and their lengths once known. */
+  private readonly late = new Map<number, { readonly build: () => Uint8Array; length?: number }>();
 
   constructor(name: string, wiring: Wiring) {
     this.name = name;
@@ -94,7 +94,6 @@ export class FwCfg implements Device<typeof STATE> {
       read: (offset, size) => this.read(DMA_ADDRESS + offset, size),
       write: (offset, size, value) => this.write(DMA_ADDRESS + offset, size, value),
     };
-    this.listFiles();
   }
 
   reset(): void {
@@ -126,7 +125,7 @@ export class FwCfg implements Device<typeof STATE> {
     const key = FW_CFG.FILE_FIRST + this.files.size;
     this.files.set(name, key);
     this.items.set(key, content);
-    this.listFiles();
+    this.items.delete(FW_CFG.FILE_DIR);
   }
 
   /**
@@ -134,28 +133,45 @@ export class FwCfg implements Device<typeof STATE> {
    * cut or filled up with zeros.
    */
   addLateFile(name: string, build: () => Uint8Array): void {
-    const first = build();
-    this.addFile(name, first);
-    this.late.set(this.files.get(name) as number, () => {
-      const content = new Uint8Array(first.length);
-      content.set(build().subarray(0, first.length));
-      return content;
-    });
+    this.addFile(name, new Uint8Array(0));
+    const key = this.files.get(name) as number;
+    this.items.delete(key);
+    this.late.set(key, { build });
+  }
+
+  /** An item's content; the directory and late files are made when they are first wanted. */
+  private item(key: number): Uint8Array | undefined {
+    return this.items.get(key) ?? this.make(key);
+  }
+
+  private make(key: number): Uint8Array | undefined {
+    const made = key === FW_CFG.FILE_DIR ? this.directory() : this.late.has(key) ? this.build(key) : undefined;
+    if (made) this.items.set(key, made);
+    return made;
+  }
+
+  private build(key: number): Uint8Array {
+    const late = this.late.get(key) as { readonly build: () => Uint8Array; length?: number };
+    const built = late.build();
+    late.length ??= built.length;
+    const content = new Uint8Array(late.length);
+    content.set(built.subarray(0, late.length));
+    return content;
   }
 
   /** The directory: its count, then size, selector and name of each file in order of name. */
-  private listFiles(): void {
+  private directory(): Uint8Array {
     const names = [...this.files.keys()].sort();
     const bytes = new Uint8Array(4 + 64 * names.length);
     writeU32be(bytes, 0, names.length);
     names.forEach((name, index) => {
       const at = 4 + 64 * index;
       const key = this.files.get(name) as number;
-      writeU32be(bytes, at, this.items.get(key)?.length ?? 0);
+      writeU32be(bytes, at, this.item(key)?.length ?? 0);
       writeU16be(bytes, at + 4, key);
       bytes.set(utf8(name), at + 8);
     });
-    this.items.set(FW_CFG.FILE_DIR, bytes);
+    return bytes;
   }
 
   private read(offset: number, size: AccessSize): number {
@@ -172,7 +188,7 @@ export class FwCfg implements Device<typeof STATE> {
   /** The data register gives the item's bytes in order, whatever the width; zeros behind its end. */
   private readData(size: AccessSize): number {
     const { state } = this;
-    const item = this.items.get(state.selected & ~WRITE_SELECTED);
+    const item = this.item(state.selected & ~WRITE_SELECTED);
     let value = 0;
     for (let i = 0; i < size && item && state.offset < item.length; i++) value |= item[state.offset++] << (8 * i);
     return value >>> 0;
@@ -194,8 +210,7 @@ export class FwCfg implements Device<typeof STATE> {
   private select(key: number): void {
     this.state.selected = key;
     this.state.offset = 0;
-    const build = this.late.get(key & ~WRITE_SELECTED);
-    if (build) this.items.set(key & ~WRITE_SELECTED, build());
+    if (this.late.has(key & ~WRITE_SELECTED)) this.make(key & ~WRITE_SELECTED);
   }
 
   /** Carries out the access structure at `address`: control, length and buffer address, all big-endian. */
@@ -214,7 +229,7 @@ export class FwCfg implements Device<typeof STATE> {
 
   private move(control: number, length: number, buffer: number): boolean {
     const { state } = this;
-    const item = this.items.get(state.selected & ~WRITE_SELECTED) ?? new Uint8Array(0);
+    const item = this.item(state.selected & ~WRITE_SELECTED) ?? new Uint8Array(0);
     const left = Math.max(0, item.length - state.offset);
     if (control & CONTROL.READ) {
       const target = this.dma.writable(buffer, length);
@@ -236,7 +251,7 @@ export class FwCfg implements Device<typeof STATE> {
   /** For `info fw_cfg`-like dumps: names and sizes of the files. */
   describe(): string[] {
     return [...this.files].map(([name, key]) => {
-      const item = this.items.get(key) ?? new Uint8Array(0);
+      const item = this.item(key) ?? new Uint8Array(0);
       return `${name}: ${item.length} bytes: ${latin1(item.subarray(0, 16)).replace(/[^ -~]/g, '.')}`;
     });
   }

@@ -1,5 +1,4 @@
 /** Time, sleep and random numbers as a machine's run loop asks for them. */
-import { randomFillSync } from 'node:crypto';
 import type { CompilerPort } from '../../accel/jit/compiler-port.ts';
 import type { KvmPort } from '../../accel/kvm/port.ts';
 import { openKvm } from './kvm/kvm-device.ts';
@@ -51,7 +50,8 @@ export class NodeMachineHost {
   }
 
   random(into: Uint8Array): void {
-    randomFillSync(into);
+    // Few guests ask, and it takes long to load.
+    process.getBuiltinModule('node:crypto').randomFillSync(into);
   }
 }
 
