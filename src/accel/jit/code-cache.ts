@@ -38,6 +38,8 @@ export class CodeCache {
   private used = 0;
   /** Later parts of instructions are marked, so that a store is known to hit one. */
   private readonly marksParts: boolean;
+  /** Called when all handlers lose their numbers. */
+  onRenumber: () => void = () => {};
   /** Called before compiled code of a page goes away. */
   onDrop: (page: number) => void = () => {};
   /** Called before code is decoded from a page of guest memory that had none: stores to it must be noticed. */
@@ -208,6 +210,13 @@ export class CodeCache {
     return view.getUint16(at, true);
   }
 
+  /** The same with an operation that was written there before. */
+  putSingle(operation: Uint8Array, length: number, offset: number): void {
+    const at = this.operationAt(this.single, offset);
+    this.space.bytes.set(operation, at);
+    this.space.view.setUint16(at + (length / this.shape.granule) * OPERATION, Fixed.pageEnd, true);
+  }
+
   /**
    * Keeps the instruction that begins in the last slot of a page and ends in the next page, where the Isa's can be
    * kept: given the granule that follows; false when it is no such instruction.
@@ -319,6 +328,7 @@ export class CodeCache {
   /** Forgets all code, and what makes the numbers of handlers. */
   private startOver(): void {
     this.dropAll();
+    this.onRenumber();
     this.operations.clear();
     this.handlers.flush();
   }

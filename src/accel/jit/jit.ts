@@ -17,9 +17,11 @@ import {
   tlbFlushPage,
 } from '../../isa/isa.ts';
 import type { AcceleratorOptions, Board, SpaceAccelerator } from '../accelerator.ts';
+import type { CpuState } from '../cpu-state.ts';
 import { hostFunctions, readDevice, writeDevice } from '../device-access.ts';
 import { Fetcher } from '../fetch.ts';
 import { Space } from '../space.ts';
+import { AcrossPages } from './across-pages.ts';
 import { CodeCache } from './code-cache.ts';
 import { changed, emitGoto, emitResume, emitRun, REGION, RESUME, RUN } from './dispatcher.ts';
 import { HandlerTable } from './handler-table.ts';
@@ -56,6 +58,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
   private readonly exports: Record<string, (...args: (number | bigint)[]) => number | bigint>;
   private current: JitVcpu;
   private readonly functions: IsaFunctions;
+  private readonly across: AcrossPages;
   private readonly fetcher: Fetcher<{ length: number }>;
 
   constructor(options: JitOptions) {
@@ -111,6 +114,8 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     }) as never;
     const handlers = new HandlerTable(isa, this.linker, run, options.handlerLimit);
     this.cache = new CodeCache(this.space, this.layout, handlers, isa);
+    this.across = new AcrossPages(this.space);
+    this.cache.onRenumber = () => this.across.clear();
     this.cache.onCode = (at) => this.onEach(() => this.call('protect_page', at | 0));
     this.linker.provide(REGION_CALLEES.goto, this.exports.goto as never);
     this.linker.provide(REGION_CALLEES.resume, this.exports.resume as never);
@@ -180,9 +185,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
         this.cache.page(state.word(CELL.operand), state.mode);
         return true;
       case Reason.straddle:
-        if (keepsStraddling(this.isa)) return this.straddling(vcpu);
-        this.seen(vcpu);
-        return this.single(vcpu);
+        return keepsStraddling(this.isa) ? this.straddling(vcpu) : this.single(vcpu);
       case Reason.device:
       case Reason.inside:
       case Reason.single:
@@ -242,10 +245,10 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     return true;
   }
 
-  /** The instruction at pc reaches into the next page and is being executed. */
-  private seen({ state }: JitVcpu): void {
-    const page = this.call('fetch_page', BigInt.asIntN(64, state.pc)) as number;
-    if (page >>> 0 > 2) this.cache.seenStraddling(page >>> 0, Number(state.pc & 0xfffn));
+  /** Where code at an address lies in linear memory; undefined where a fetch would trap or reach a device. */
+  private codeAt(va: bigint): number | undefined {
+    const pa = this.call(this.functions.translate.name, BigInt.asIntN(64, va), Access.fetch) as bigint;
+    return pa < 0n ? undefined : this.space.hostAt(Number(pa));
   }
 
   /** Executes one instruction that no decoded page holds, as it must be; false when the CPU now sleeps. */
@@ -264,17 +267,43 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
 
   private executeOne({ state }: JitVcpu): void {
     const { pc, mode } = state;
-    const { view } = this.space;
-    const { cache, fetcher } = this;
+    const { cache, fetcher, across } = this;
+    const offset = Number(pc & 0xfffn);
+    // It may lie across two pages, and have been here before.
+    const mayCross = offset > PAGE - this.isa.maxLength && !keepsStraddling(this.isa);
+    const first = mayCross ? this.codeAt(pc) : undefined;
+    const known = first === undefined ? undefined : across.begun(first, mode);
+    const second = known && this.codeAt((pc | 0xfffn) + 1n);
+    if (known && first !== undefined && second !== undefined && across.goesOn(known, first, second)) {
+      cache.putSingle(known.operation, known.bytes.length, offset);
+      this.execute(state, known.handler, offset, known.bytes);
+      return;
+    }
     const fetched = fetcher.fetch(pc, mode);
     if (fetched.fault !== undefined) {
       this.raise(fetched.fault, fetched.address, pc);
       return;
     }
-    let reason: number = Reason.illegal;
+    let handler: number | undefined;
     if (fetched.decoded) {
-      const offset = Number(pc & 0xfffn);
-      const handler = cache.writeSingle(fetcher.view, fetcher.length, mode, offset);
+      handler = cache.writeSingle(fetcher.view, fetcher.length, mode, offset);
+      const next = offset + fetcher.length > PAGE ? this.codeAt((pc | 0xfffn) + 1n) : undefined;
+      if (first !== undefined && next !== undefined) {
+        across.keep(first, next, mode, fetcher.bytes, handler, cache.single + offset * OPERATION);
+        const page = cache.known(first, mode);
+        if (page !== 0) cache.seenStraddling(page, offset);
+      }
+    }
+    this.execute(state, handler, offset, fetcher.bytes);
+  }
+
+  /** Executes the operation in the page for single ones, whose bytes are these; without a handler it is none. */
+  private execute(state: CpuState, handler: number | undefined, offset: number, bytes: Uint8Array): void {
+    const { cache } = this;
+    const { view } = this.space;
+    const { pc, mode } = state;
+    let reason: number = Reason.illegal;
+    if (handler !== undefined) {
       view.setBigUint64(state.at + CELL.pageVa, pc & ~0xfffn, true);
       view.setUint32(state.at + CELL.page, cache.single, true);
       const run = this.linker.table.get(handler) as (ip: number, n: number) => number;
@@ -282,7 +311,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
       reason = run(ip, view.getInt32(state.at + CELL.budget, true));
     }
     if (reason !== Reason.illegal) return;
-    const { cause, tval } = this.isa.illegal(fetcher.bytes, mode);
+    const { cause, tval } = this.isa.illegal(bytes, mode);
     this.raise(cause, tval, pc);
   }
 
