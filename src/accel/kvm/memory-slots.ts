@@ -89,6 +89,7 @@ export class MemorySlots {
 
   /** Takes all memory away until the next update: what KVM has derived from it goes, too. */
   renew(): void {
+    if (this.logging) this.lost = true;
     for (const { number, pa } of this.slots) {
       this.vm.setMemory(number, 0, pa, undefined);
       this.free.push(number);
