@@ -40,7 +40,11 @@ const KNOWN: readonly Known[] = [
     modes: ['protected16', 'segmented32', 'flat32', 'compatibility'],
     user: true,
   },
-  { why: 'INT n outside real mode', name: /^int/, modes: ['protected16', 'segmented32', 'flat32'] },
+  {
+    why: 'INT n outside real mode',
+    name: /^int/,
+    modes: ['protected16', 'segmented32', 'flat32', 'compatibility', 'long'],
+  },
   {
     why: 'IRET pops without the base of SS, and does not look at the new SS',
     name: /^iret$/,
