@@ -113,11 +113,12 @@ export function parseAccel(
   readonly name: string;
   readonly stay: boolean | undefined;
   readonly threads: boolean | undefined;
+  readonly note: string | undefined;
 } {
   const params = Params.parse(where, text, 'accel');
   const name = params.text('accel') ?? '';
   const thread = params.word('thread', 'single', 'multi');
-  params.word('kernel-irqchip', 'on', 'off', 'split');
+  const irqchip = params.word('kernel-irqchip', 'on', 'off', 'split');
   params.ignore(
     'tb-size',
     'split-wx',
@@ -131,7 +132,11 @@ export function parseAccel(
   const move = params.onOff('x-trapframe-move');
   params.finish();
   const threads = thread === undefined ? undefined : thread === 'multi';
-  return { name, stay: move === undefined ? undefined : !move, threads };
+  const ours = irqchip !== undefined && irqchip !== 'off';
+  const note = ours
+    ? `${where}: interrupt controllers are not in the kernel yet, as with kernel-irqchip=off`
+    : undefined;
+  return { name, stay: move === undefined ? undefined : !move, threads, note };
 }
 
 /** The features that `-cpu rv64,...` can switch, with QEMU's names. */

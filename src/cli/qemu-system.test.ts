@@ -65,6 +65,14 @@ const PLANS: [line: string, part: object][] = [
   ['-accel kvm:jit', { accel: ['kvm', 'jit'] }],
   ['-enable-kvm', { accel: 'kvm' }],
   ['-accel auto', { accel: 'auto' }],
+  [
+    '-accel kvm,kernel-irqchip=split',
+    {
+      notes: [
+        '-accel kvm,kernel-irqchip=split: interrupt controllers are not in the kernel yet, as with kernel-irqchip=off',
+      ],
+    },
+  ],
   ['-accel kvm,thread=single,x-trapframe-move=off', { accel: 'kvm', accelThreads: false, accelStay: true }],
   ['-accel kvm -accel jit -accel kvm', { accel: ['kvm', 'jit'] }],
   [

@@ -112,7 +112,8 @@ class SystemParser {
       this.out.cpu = this.target.parseCpu(where, value);
     },
     accel: (where, value) => {
-      const { name, stay, threads } = board.parseAccel(where, value);
+      const { name, stay, threads, note } = board.parseAccel(where, value);
+      if (note) this.notes.push(note);
       this.addAccels(where, name);
       this.out.accelStay = stay ?? this.out.accelStay;
       this.out.accelThreads = threads ?? this.out.accelThreads;
