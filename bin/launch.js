@@ -16,16 +16,9 @@ import { bundleOf } from './bundle.js';
 /**
  * How V8 is to treat WebAssembly, said before it has seen any: modules are
  * compiled where they are made (the JIT makes them in a thread of its own) and
- * not at their first call; calls are not watched for inlining. The budget is
- * what src/host/node/jit-tiering.ts leaves behind: V8 takes compiled code only
- * where all flags are as they were.
+ * not at their first call; calls are not watched for inlining.
  */
-const V8_FLAGS = [
-  '--no-wasm-lazy-compilation',
-  '--no-wasm-inlining',
-  '--no-wasm-inlining-call-indirect',
-  '--wasm-tiering-budget=200000000',
-];
+const V8_FLAGS = ['--no-wasm-lazy-compilation', '--no-wasm-inlining', '--no-wasm-inlining-call-indirect'];
 
 const OLDEST = 24;
 /** npm's packages of Node itself, one a platform; see tools/node/package.json. */

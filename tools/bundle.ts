@@ -8,6 +8,7 @@
  * that names it is evaluated: they would else all be loaded first.
  */
 import { readdirSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
 
@@ -40,6 +41,9 @@ const builtins: Plugin = {
   },
 };
 
+/** The last characters of a script tell it from others, for src/host/node/bundle-loader.ts. */
+const IDENTITY = 11;
+
 /** What CommonJS has instead of `import.meta`; `codeCache` comes from src/host/node/bundle-loader.ts. */
 const META = `const importMeta = {
   url: process.getBuiltinModule('node:url').pathToFileURL(__filename).href,
@@ -67,7 +71,7 @@ export async function bundle(root: string, into: string): Promise<void> {
     sourcesContent: false,
     logLevel: 'silent',
   } as const satisfies BuildOptions;
-  await Promise.all([
+  const [, scripts] = await Promise.all([
     build({ ...common, entryPoints: modules, format: 'esm' }),
     build({
       ...common,
@@ -76,6 +80,10 @@ export async function bundle(root: string, into: string): Promise<void> {
       outExtension: { '.js': '.cjs' },
       define: { 'import.meta': 'importMeta' },
       banner: { js: META },
+      write: false,
     }),
   ]);
+  await mkdir(into, { recursive: true });
+  for (const { path, text, hash } of scripts.outputFiles)
+    await writeFile(path, path.endsWith('.cjs') ? `${text}//# ${hash.padEnd(IDENTITY).slice(0, IDENTITY)}` : text);
 }

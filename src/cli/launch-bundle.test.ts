@@ -1,7 +1,17 @@
 /** How a checkout starts: from a bundle of its sources (bin/bundle.js), made anew when they change. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -37,7 +47,7 @@ const bundles = () => {
 describe('a checkout', { skip }, () => {
   before(() => {
     checkout = mkdtempSync(path.join(os.tmpdir(), 'trapframe-bundle-'));
-    for (const part of ['bin', 'tools/bundle.ts', 'src/host/node/bundle-loader.ts'])
+    for (const part of ['bin', 'tools/bundle.ts', 'src/host/node/bundle-loader.ts', 'src/host/node/jit-budget.ts'])
       cpSync(path.join(root, part), path.join(checkout, part), { recursive: true });
     write('package.json', '{"type":"module"}');
     write('src/index.ts', '');
@@ -98,6 +108,27 @@ describe('a checkout', { skip }, () => {
     }
     cache = path.join(checkout, 'package.json');
     assert.equal(run().stdout, 'launch.ts one\n');
+  });
+
+  test('compiled code is kept once and taken by later runs, the engine at work or not', () => {
+    const rom = path.join(checkout, 'off.rom');
+    const code = Uint8Array.of(0xba, 0xf4, 0x00, 0xb0, 0x10, 0xee); // mov dx, 0xf4; mov al, 16; out dx, al
+    writeFileSync(rom, Buffer.concat([Buffer.alloc(0xfff0), code], 0x1_0000));
+    const options = ['-M', 'pc', '-nographic', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-bios', rom];
+    const start = () => {
+      const system = path.join(root, 'bin', 'trapframe-system-x86_64');
+      const { status, stderr } = spawnSync(process.execPath, [system, ...options], {
+        encoding: 'utf8',
+        env: environment(),
+      });
+      assert.equal(status, 33, stderr);
+      const [mine] = readdirSync(path.join(cache, 'bundles'));
+      const files = readdirSync(path.join(cache, 'bundles', mine), { recursive: true, encoding: 'utf8' });
+      const [kept] = files.filter((file) => /code.*launch\.cjs$/.test(file));
+      return statSync(path.join(cache, 'bundles', mine, kept)).ino;
+    };
+    const first = start();
+    assert.equal(start(), first, 'not written again');
   });
 
   test('a failure names the line of the source', () => {

@@ -10,6 +10,7 @@ import module from 'node:module';
 import path from 'node:path';
 import v8 from 'node:v8';
 import vm from 'node:vm';
+import { budgetFlag, REGIONS_BUDGET } from './jit-budget.ts';
 
 declare global {
   interface ImportMeta {
@@ -22,24 +23,34 @@ declare global {
 const STARTED = 1500;
 /** Code is written again when a run has compiled so much more than is kept. */
 const GROWTH = 1.1;
-/** Behind the code: how much there was on V8's heap. */
-const TRAILER = 8;
+/** At the end of a script: what tells it from others (V8 looks at lengths only). */
+const IDENTITY = 11;
+/** Behind the code: how much there was on V8's heap, and of which script. */
+const TRAILER = 8 + IDENTITY;
+
+interface Kept {
+  readonly code: Buffer;
+  /** Of all code on V8's heap. */
+  readonly size: number;
+}
 
 /** The exports of a bundle; `codeCache` is a directory, which need not exist. */
 export function load(file: string, codeCache: string): unknown {
-  const kept = readKept(path.join(codeCache, path.basename(file)));
-  const script = new vm.Script(
-    `(function (exports, require, module, __filename, __dirname) {${readFileSync(file, 'latin1')}\n})`,
-    {
-      filename: file,
-      cachedData: kept?.code,
-      importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-    },
-  );
+  // V8 takes code only where all of its flags are as they were when it was written.
+  v8.setFlagsFromString(budgetFlag(REGIONS_BUDGET));
+  const text = readFileSync(file, 'latin1');
+  const identity = text.slice(-IDENTITY);
+  const place = path.join(codeCache, path.basename(file));
+  const kept = readKept(place, identity);
+  const script = new vm.Script(`(function (exports, require, module, __filename, __dirname) {${text}\n})`, {
+    filename: file,
+    cachedData: kept?.code,
+    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  });
   const size = script.cachedDataRejected === false ? (kept?.size ?? 0) : 0;
   const keep = () => {
     const now = v8.getHeapCodeStatistics().bytecode_and_metadata_size;
-    if (now > size * GROWTH) write(path.join(codeCache, path.basename(file)), script.createCachedData(), now);
+    if (now > size * GROWTH) write(place, identity, { code: script.createCachedData(), size: now });
   };
   const timer = setTimeout(() => {
     process.off('exit', keep);
@@ -52,20 +63,23 @@ export function load(file: string, codeCache: string): unknown {
   return made.exports;
 }
 
-function readKept(file: string): { readonly code: Buffer; readonly size: number } | undefined {
+function readKept(file: string, identity: string): Kept | undefined {
+  let bytes: Buffer;
   try {
-    const bytes = readFileSync(file);
-    const end = bytes.length - TRAILER;
-    return { code: bytes.subarray(0, end), size: bytes.readDoubleLE(end) };
+    bytes = readFileSync(file);
   } catch {
     return undefined;
   }
+  const end = bytes.length - TRAILER;
+  if (end < 0 || bytes.toString('latin1', end + 8) !== identity) return undefined;
+  return { code: bytes.subarray(0, end), size: bytes.readDoubleLE(end) };
 }
 
-function write(file: string, code: Buffer, size: number): void {
+function write(file: string, identity: string, { code, size }: Kept): void {
   const part = `${file}.${process.pid}.part`;
   const trailer = Buffer.alloc(TRAILER);
   trailer.writeDoubleLE(size);
+  trailer.write(identity, 8, 'latin1');
   try {
     mkdirSync(path.dirname(file), { recursive: true });
     writeFileSync(part, Buffer.concat([code, trailer]));

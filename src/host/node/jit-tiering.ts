@@ -1,5 +1,6 @@
 /** When V8 optimises the WebAssembly that the JIT makes. */
 import { setFlagsFromString } from 'node:v8';
+import { budgetFlag, REGIONS_BUDGET } from './jit-budget.ts';
 
 /**
  * V8 optimises a function when it has executed about this many bytes of it.
@@ -7,14 +8,13 @@ import { setFlagsFromString } from 'node:v8';
  * it, and their optimisation takes a processor.
  */
 const HANDLERS_BUDGET = 200_000;
-const REGIONS_BUDGET = 10_000_000;
 
 /** Runs `make`; WebAssembly modules made in it are optimised soon. */
 export function hot<T>(make: () => T): T {
-  setFlagsFromString(`--wasm-tiering-budget=${HANDLERS_BUDGET}`);
+  setFlagsFromString(budgetFlag(HANDLERS_BUDGET));
   try {
     return make();
   } finally {
-    setFlagsFromString(`--wasm-tiering-budget=${REGIONS_BUDGET}`);
+    setFlagsFromString(budgetFlag(REGIONS_BUDGET));
   }
 }
