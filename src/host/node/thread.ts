@@ -1,6 +1,6 @@
 /**
- * Starts a module of this directory in a thread of its own: `NAME-worker.ts`,
- * or in a bundle its file beside ours.
+ * Starts a module of this directory, or of one below, in a thread of its own:
+ * `NAME-worker.ts`, or in a bundle its file beside ours.
  */
 import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
@@ -17,7 +17,7 @@ import(loader).then(({ load }) => load(entry, codeCache));
 export function startThread(name: `${string}-worker`, { workerData, ...options }: ThreadOptions): Worker {
   const { url, codeCache } = import.meta;
   if (url.endsWith('.ts')) return new Worker(new URL(`./${name}.ts`, url), { ...options, workerData });
-  const entry = new URL(`./${name}.cjs`, url);
+  const entry = new URL(`./${name.slice(name.lastIndexOf('/') + 1)}.cjs`, url);
   if (codeCache === undefined) return new Worker(entry, { ...options, workerData });
   const loader = new URL('./bundle-loader.js', url).href;
   return new Worker(LOAD, {

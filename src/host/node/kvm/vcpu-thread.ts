@@ -6,8 +6,9 @@
  * A worker that sits in KVM_RUN can neither be terminated nor let the process
  * end: whoever ends one kicks it first.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { KvmError } from '../../../accel/kvm/port.ts';
+import { startThread } from '../thread.ts';
 
 /** Cells that the two threads share, i32. */
 export const CELL = { state: 0, errno: 1, thread: 2, count: 3 } as const;
@@ -33,6 +34,7 @@ export class VcpuThread {
   private readonly worker: Worker;
   private readonly kick: (thread: number) => void;
   private dead = false;
+  private cause: Error | undefined;
   private closed = false;
   /** Called when the thread is back from KVM, in the event loop. */
   back: () => void = () => {};
@@ -40,20 +42,20 @@ export class VcpuThread {
   /** `kick` makes a thread, by the kernel's number of it, come back from KVM. */
   constructor(vcpu: number, kick: (thread: number) => void) {
     this.kick = kick;
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const data: VcpuThreadData = { cells: this.cells.buffer as SharedArrayBuffer, vcpu };
-    this.worker = new Worker(new URL(`./vcpu-worker.${extension}`, import.meta.url), {
+    this.worker = startThread('kvm/vcpu-worker', {
       workerData: data,
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
     });
     this.worker.unref();
-    const died = () => {
+    const died = (cause?: unknown) => {
       this.dead = true;
+      if (cause instanceof Error) this.cause ??= cause;
       running.delete(this);
       if (!this.closed) this.back();
     };
     this.worker.on('error', died);
-    this.worker.on('exit', died);
+    this.worker.on('exit', () => died());
     running.add(this);
     if (!watching) process.on('exit', quitAll);
     watching = true;
@@ -72,7 +74,13 @@ export class VcpuThread {
   /** What KVM_RUN gave: 0 or an error number; undefined while the thread is inside. Throws KvmError when it has died. */
   result(): number | undefined {
     if (this.dead)
-      throw new KvmError('kvm-run', 'the thread of a vCPU has died', 'save what the guest has, and start it again');
+      throw new KvmError(
+        'kvm-run',
+        `the thread of a vCPU has died${this.cause ? `: ${this.cause.message}` : ''}`,
+        'reset the machine or start it again, with -accel kvm,thread=single if that helps',
+        undefined,
+        this.cause,
+      );
     if (Atomics.load(this.cells, CELL.state) === ENTER) return undefined;
     return this.cells[CELL.errno];
   }
