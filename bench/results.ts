@@ -32,6 +32,8 @@ export interface KernelResult {
 }
 
 export interface MachineResult {
+  /** Seconds from start to the guest's first instruction, median; only for PCs. */
+  readonly first?: number;
   /** Seconds from start to the shell's prompt: each run, and the median. */
   readonly boots: readonly number[];
   readonly boot: number;
@@ -149,8 +151,9 @@ export function formatTable(results: Results): string {
     ['v86', results.v86],
   ] as const) {
     if (!machine) continue;
+    const first = machine.first === undefined ? '' : `first instruction after ${machine.first.toFixed(3)} s, `;
     lines.push(
-      `${name}: prompt after ${machine.boot.toFixed(2)} s (${machine.bootCpu.toFixed(2)} CPU s; runs ` +
+      `${name}: ${first}prompt after ${machine.boot.toFixed(2)} s (${machine.bootCpu.toFixed(2)} CPU s; runs ` +
         `${machine.boots.map((boot) => boot.toFixed(2)).join(', ')}), idle ${(machine.idle * 100).toFixed(1)} % ` +
         `of a core, resident ${(machine.resident / 2 ** 20).toFixed(0)} MiB`,
     );

@@ -24,6 +24,7 @@ import { buildInitrd } from '../src/image/initrd.ts';
 import { type Architecture, architecture } from './architectures.ts';
 import { buildPrograms, type Programs } from './build.ts';
 import { busyShare, Emulator } from './emulator.ts';
+import { toFirstInstruction, writeFirstInstructionRom } from './first-instruction.ts';
 import { COREMARK, type Kernel, KERNELS } from './kernels.ts';
 import { plot } from './plot.ts';
 import {
@@ -48,6 +49,8 @@ const SUITE_LIMIT = 900;
 const BOOT_LIMIT = 180;
 /** What CoreMark's performance run computes; it calls a run under 10 seconds invalid, which it is not for us. */
 const COREMARK_CRCS = [/crclist *: 0xe714/, /crcmatrix *: 0x1fd7/, /crcstate *: 0x8e3a/];
+/** Starts of each emulator for the time to the first instruction; one more warms caches. */
+const STARTS = 10;
 /** A native run shorter than this is repeated with more work. */
 const NATIVE_SECONDS = 0.25;
 
@@ -156,6 +159,25 @@ async function boot(contestant: Contestant, files: Files): Promise<Boot> {
 
 const sleep = (seconds: number): Promise<void> => new Promise((done) => setTimeout(done, seconds * 1000));
 
+/** Median seconds to a PC's first instruction, turn by turn; nothing for other boards and for v86. */
+async function firstInstruction(
+  { name, machine }: Architecture,
+  contestants: readonly Contestant[],
+): Promise<Partial<Record<Name, number>>> {
+  if (name === 'riscv64') return {};
+  const rom = join(OUT, 'first-instruction.rom');
+  writeFirstInstructionRom(rom);
+  const times: Record<Name, number[]> = { qemu: [], ours: [], v86: [] };
+  for (let turn = 0; turn <= STARTS; turn++) {
+    for (const { name, command } of contestants.filter(({ name }) => name !== 'v86')) {
+      const seconds = await toFirstInstruction(command, machine, rom);
+      if (turn > 0) times[name].push(seconds);
+    }
+  }
+  const found = Object.entries(times).filter(([, seconds]) => seconds.length > 0);
+  return Object.fromEntries(found.map(([name, seconds]) => [name, median(seconds)]));
+}
+
 /** What a guest that waits at its prompt costs. */
 async function atPrompt(contestant: Contestant, files: Files): Promise<{ idle: number; resident: number }> {
   const emulator = start(contestant, files, '');
@@ -257,10 +279,12 @@ async function compare(guest: Architecture): Promise<void> {
 
   const machines: Partial<Record<Name, MachineResult>> = {};
   if (options.boot) {
+    const first = await firstInstruction(guest, contestants);
     for (const contestant of contestants) {
       const times = boots[contestant.name].map(({ seconds }) => seconds);
       const bootCpu = median(boots[contestant.name].map(({ cpu }) => cpu));
       machines[contestant.name] = {
+        first: first[contestant.name],
         boots: times,
         boot: median(times),
         bootCpu,
