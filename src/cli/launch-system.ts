@@ -7,7 +7,10 @@ import { prepareCompiler } from '../host/node/jit-compiler.ts';
 
 export async function systemMain(arch: string, argv: readonly string[]): Promise<number> {
   // The compiler's thread gets ready while this one loads the rest; a machine that wants none leaves it alone.
-  if (argv.some((word) => /^--?(kernel|bios)$/.test(word)) && !argv.includes('reference'))
+  if (
+    argv.some((word) => /^--?(kernel|bios)$/.test(word)) &&
+    !argv.some((word) => /^(reference|kvm|-?-enable-kvm)\b/.test(word))
+  )
     prepareCompiler(isaOfArch(arch));
   const { main } = await import('./main-system.ts');
   return main(argv, arch);
