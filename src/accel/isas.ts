@@ -11,8 +11,10 @@ export function isaOfArch(arch: string): string | undefined {
   return arch in ISAS ? arch : undefined;
 }
 
-export async function loadIsa(name: string): Promise<Isa> {
+/** `lacks`: features that the CPU has not, where the instruction set knows them. */
+export async function loadIsa(name: string, lacks: readonly string[] = []): Promise<Isa> {
   const load = ISAS[name];
   if (!load) throw new RangeError(`no instruction set ${name}`);
-  return (await load()).isa;
+  const { isa } = await load();
+  return lacks.length > 0 && isa.without ? isa.without(lacks) : isa;
 }

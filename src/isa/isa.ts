@@ -282,6 +282,11 @@ export interface Isa<D extends Decoded = Decoded, K extends HandlerKey = Handler
   /** Functions that handlers made in another thread may call, beside the engine's own. */
   readonly shared?: readonly IrFunction[];
 
+  /** Features that its CPU lacks: their instructions are none. */
+  readonly lacks?: readonly string[];
+  /** The same without these features; missing: all CPUs have the same. */
+  without?(lacks: readonly string[]): Isa;
+
   bind(memory: PhysicalMemory): IsaFunctions;
   readonly cpu: IsaCpu;
 }

@@ -6,6 +6,7 @@ import { loadIsa } from '../accel/isas.ts';
 import type { ApicCpu } from '../devices/apic/local-apic.ts';
 import type { MemoryArea } from '../hw/memory-area.ts';
 import { cpuid } from '../isa/x86/cpuid/cpuid.ts';
+import { missingFeatures } from '../isa/x86/cpuid/features.ts';
 import { init, startUp } from '../isa/x86/cpu.ts';
 import { Eflags, Line } from '../isa/x86/state.ts';
 import type { MachineConfig } from './config.ts';
@@ -65,7 +66,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     hostCall: (index, number, a, b) => late.calls[index]?.call(number, a, b) ?? 1,
   };
   const accel = await createSwitching({
-    isa: await loadIsa('x86_64'),
+    isa: await loadIsa('x86_64', missingFeatures(cpu.features)),
     cpus: config.cpus,
     ramBase: 0,
     ramSize: config.memory,

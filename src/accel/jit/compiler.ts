@@ -41,6 +41,7 @@ export interface Job {
 export interface CompilerOptions {
   /** Name of the instruction set. */
   readonly isa: string;
+  readonly lacks: readonly string[];
   readonly memory: WebAssembly.Memory;
   /** The address of the one CPU's state, or undefined where there are several CPUs. */
   readonly cpuAddress: number | undefined;
@@ -71,7 +72,7 @@ export class RegionCompiler {
   private readonly memory: MemoryImport;
   private readonly written = new WrittenRegions();
 
-  constructor(isa: Isa, { memory, cpuAddress }: Omit<CompilerOptions, 'isa'>) {
+  constructor(isa: Isa, { memory, cpuAddress }: Omit<CompilerOptions, 'isa' | 'lacks'>) {
     this.isa = isa;
     this.layout = pageLayout(isa.granule);
     this.view = new DataView(memory.buffer);

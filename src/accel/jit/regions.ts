@@ -54,7 +54,7 @@ export class Regions {
     this.port = port;
     const options = { memory, cpuAddress: linker.cpuAddress };
     if (port) {
-      port.post({ kind: 'begin', options: { ...options, isa: isa.name } });
+      port.post({ kind: 'begin', options: { ...options, isa: isa.name, lacks: isa.lacks ?? [] } });
       this.awaited = isa.common !== undefined;
       if (this.awaited) port.post({ kind: 'handlers' });
     } else this.compiler = new RegionCompiler(isa, options);

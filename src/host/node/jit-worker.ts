@@ -22,7 +22,7 @@ function take(message: ToCompiler): void {
 }
 
 async function begin(options: CompilerOptions): Promise<void> {
-  compiler = new RegionCompiler(await loadIsa(options.isa), options);
+  compiler = new RegionCompiler(await loadIsa(options.isa, options.lacks), options);
   work();
 }
 

@@ -28,10 +28,12 @@ export class Decoder {
   readonly rows: readonly Row[];
   private readonly table: number[][];
 
-  constructor(rows: readonly Row[]) {
+  /** `lacks`: features whose instructions there are not; older ones with the same opcode stand in their place. */
+  constructor(rows: readonly Row[], lacks: ReadonlySet<string> = new Set()) {
     this.rows = rows;
     this.table = Array.from({ length: 8 * ROWS_PER_MAP }, () => []);
-    rows.forEach(({ opcode: { vex, map, byte, register } }, index) => {
+    rows.forEach(({ opcode: { vex, map, byte, register }, traits }, index) => {
+      if (traits.feature !== undefined && lacks.has(traits.feature)) return;
       for (let low = 0; low < (register ? 8 : 1); low++)
         this.table[((vex ? 4 : 0) + map) * ROWS_PER_MAP + byte + low].push(index);
     });

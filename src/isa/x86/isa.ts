@@ -28,7 +28,6 @@ import { X86Operations } from './operations.ts';
 import { rows } from './rows/index.ts';
 import { AT, bitsOf, MODES, PLACE, REGIMES, regimeOf, Vector, X86_CPU } from './state.ts';
 
-const decoder = new Decoder(rows);
 const bound = new WeakMap<PhysicalMemory, IsaFunctions>();
 
 const refresh = define('refresh', [], undefined, (f) => {
@@ -60,7 +59,8 @@ function build(decoded: Decoded, context: unknown, prologue?: (m: Insn) => void)
   return insn;
 }
 
-export const isa: Isa<X86Decoded, X86HandlerKey> = {
+/** What does not depend on the CPU's features. */
+const common: Omit<Isa<X86Decoded, X86HandlerKey>, 'illegal' | 'decode'> = {
   name: 'x86_64',
   granule: 1,
   maxLength: 15,
@@ -94,29 +94,7 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
   ]),
   faults: { load: 0, store: 0, fetch: faultNumber(Vector.gp, 0) },
   illegalCause: undefined,
-  illegal(bytes, mode) {
-    const decoded = decoder.decode((n) => bytes[n], mode);
-    const tooLong = decoded !== SHORT && 'illegal' in decoded && decoded.tooLong;
-    return { cause: tooLong ? faultNumber(Vector.gp, 0) : faultNumber(Vector.ud), tval: 0n };
-  },
-
-  decode(view, at, left, mode) {
-    const x86 = decoder.decode((n) => (n < left ? view.getUint8(at + n) : undefined), mode);
-    if (x86 === SHORT) return 'beyond';
-    if ('illegal' in x86) return undefined;
-    const { length, flow, target, ends, row } = x86;
-    // A 16-bit instruction pointer wraps: where code lies in its page does not say where its jumps go.
-    return { length, flow, target, ends, gates: gatesOf(row.traits.gate), interpreted: bitsOf(mode) === 16, x86 };
-  },
   operation: ({ x86 }) => operationOf(x86),
-  operations: (numbers) => new X86Operations(decoder, rows, numbers),
-  *common() {
-    for (const { bytes, mode, reach } of commonInstructions()) {
-      const decoded = decoder.decode((n) => bytes[n], mode);
-      if (decoded === SHORT || 'illegal' in decoded) continue;
-      yield [operationOf(decoded).key, reach];
-    }
-  },
   build: ({ x86 }, _mode, context, prologue) => build(x86, context, prologue),
   after({ x86 }, _mode, context) {
     const key = afterKey(x86);
@@ -176,3 +154,36 @@ export const isa: Isa<X86Decoded, X86HandlerKey> = {
   },
   cpu: x86Cpu,
 };
+
+/** The instruction set of a CPU without these features. */
+function make(lacks: readonly string[]): Isa<X86Decoded, X86HandlerKey> {
+  const decoder = new Decoder(rows, new Set(lacks));
+  return {
+    ...common,
+    lacks,
+    without: (others) => make([...lacks, ...others]),
+    illegal(bytes, mode) {
+      const decoded = decoder.decode((n) => bytes[n], mode);
+      const tooLong = decoded !== SHORT && 'illegal' in decoded && decoded.tooLong;
+      return { cause: tooLong ? faultNumber(Vector.gp, 0) : faultNumber(Vector.ud), tval: 0n };
+    },
+    decode(view, at, left, mode) {
+      const x86 = decoder.decode((n) => (n < left ? view.getUint8(at + n) : undefined), mode);
+      if (x86 === SHORT) return 'beyond';
+      if ('illegal' in x86) return undefined;
+      const { length, flow, target, ends, row } = x86;
+      // A 16-bit instruction pointer wraps: where code lies in its page does not say where its jumps go.
+      return { length, flow, target, ends, gates: gatesOf(row.traits.gate), interpreted: bitsOf(mode) === 16, x86 };
+    },
+    operations: (numbers) => new X86Operations(decoder, rows, numbers),
+    *common() {
+      for (const { bytes, mode, reach } of commonInstructions()) {
+        const decoded = decoder.decode((n) => bytes[n], mode);
+        if (decoded === SHORT || 'illegal' in decoded) continue;
+        yield [operationOf(decoded).key, reach];
+      }
+    },
+  };
+}
+
+export const isa: Isa<X86Decoded, X86HandlerKey> = make([]);

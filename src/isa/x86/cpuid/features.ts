@@ -116,5 +116,9 @@ export const EMULATED: ReadonlySet<string> = new Set(
     .split(/\s+/),
 );
 
+/** The features that are not among these. */
+export const missingFeatures = (features: ReadonlySet<string>): string[] =>
+  [...FEATURES.keys()].filter((name) => !features.has(name));
+
 /** Bits of CPUID 1 EDX that AMD's processors repeat in 8000_0001 EDX. */
 export const AMD_REPEATED = 0x0183_f3ff;
