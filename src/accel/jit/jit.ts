@@ -28,13 +28,22 @@ import { HandlerTable } from './handler-table.ts';
 import type { Ground } from './ground.ts';
 import { type Engine, JitVcpu } from './jit-vcpu.ts';
 import { CELL, type JitLayout, jitLayout, keepsStraddling, OPERATION } from './layout.ts';
-import { Linker, PlainLowering } from './linker.ts';
+import { KeptRuntimes, Linker, PlainLowering } from './linker.ts';
 import { HANDLER, HOT, Reason } from './reasons.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { Regions } from './regions.ts';
 import { codeWritten, mmioRead, mmioWrite, type Runtime, runtime } from './runtime.ts';
 
 const PAGE = 4096;
+const RUNTIMES = new WeakMap<Isa, KeptRuntimes>();
+
+/** All that the run-time module depends on: which functions it has, and where things lie. */
+function runtimeKey({ isa, cpus, ramBase, ramSize, areas = [], mapped, compiler }: JitOptions) {
+  const runtimes = RUNTIMES.get(isa) ?? new KeptRuntimes();
+  RUNTIMES.set(isa, runtimes);
+  const sizes = areas.map(({ size }) => size);
+  return { runtimes, key: JSON.stringify([cpus, ramBase, ramSize, sizes, mapped, compiler !== undefined]) };
+}
 
 export interface JitOptions extends AcceleratorOptions {
   /** The space and the states to run on, made by `jitGround` for the same machine; one of its own when left out. */
@@ -99,7 +108,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     const roots: IrFunction[] = [takeInterrupt, wakes, refresh, world, translateData];
     for (const f of Object.values(run)) if (f) roots.push(f);
     if (compiler) roots.push(...(isa.shared ?? []));
-    this.exports = this.linker.linkRuntime(roots, (calleeOf, builder) => {
+    const emitExtra: Parameters<Linker['linkRuntime']>[1] = (calleeOf, builder) => {
       const lowering = new PlainLowering(only, calleeOf);
       const regionType = builder.type(REGION);
       const handlerType = builder.type(HANDLER);
@@ -111,7 +120,8 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
         ['resume', { ...emitResume(isa, lowering, regionType, handlerType, calleeOf(run.knownPage)), type: RESUME }],
         ['goto', { ...emitGoto(isa, lowering, regionType, calleeOf(run.knownPage)), type: REGION }],
       ]);
-    }) as never;
+    };
+    this.exports = this.linker.linkRuntime(roots, emitExtra, runtimeKey(options)) as never;
     const handlers = new HandlerTable(isa, this.linker, run, options.handlerLimit);
     this.cache = new CodeCache(this.space, this.layout, handlers, isa);
     this.across = new AcrossPages(this.space);

@@ -42,6 +42,27 @@ export class PlainLowering implements Lowering {
   }
 }
 
+/** The run-time module of one shape of machine: made once a process, and optimised once. */
+interface Kept {
+  readonly module: WebAssembly.Module;
+  readonly imports: readonly string[];
+  readonly functions: readonly string[];
+}
+
+/** Run-time modules by what they depend on. */
+export class KeptRuntimes {
+  private readonly kept = new Map<string, Kept>();
+
+  get(key: string): Kept | undefined {
+    return this.kept.get(key);
+  }
+  set(key: string, kept: Kept): void {
+    for (const oldest of this.kept.keys()) if (this.kept.size >= KEPT_RUNTIMES) this.kept.delete(oldest);
+    this.kept.set(key, kept);
+  }
+}
+const KEPT_RUNTIMES = 4;
+
 export class Linker {
   readonly table: WebAssembly.Table;
   readonly cpuAddress: number | undefined;
@@ -55,9 +76,7 @@ export class Linker {
   private readonly floatFast: number | undefined;
   /** IR functions that other names stand for: hooks of the ISA. */
   private readonly aliases: ReadonlyMap<string, IrFunction>;
-  /** What has been compiled, by function. */
-  private readonly exported = new Map<Callable, WebAssembly.ExportValue>();
-
+  /** What has been compiled, by name. */
   private readonly named = new Map<string, WebAssembly.ExportValue>();
 
   constructor(
@@ -83,13 +102,20 @@ export class Linker {
     return isImport(target) ? (this.aliases.get(target.name) ?? target) : target;
   }
 
-  /** Everything that `roots` reach, each once. */
+  /** The compiled function that a target stands for; names are unique. */
+  private known(target: Callable): WebAssembly.ExportValue | undefined {
+    const found = this.named.get(target.name);
+    return found ?? (isImport(target) ? (this.host[target.name] as WebAssembly.ExportValue | undefined) : undefined);
+  }
+
+  /** Everything that `roots` reach, each once; not what is behind compiled functions. */
   private reach(roots: readonly Callable[]): Set<Callable> {
     const seen = new Set<Callable>();
     const visit = (target: Callable) => {
       const actual = this.resolve(target);
       if (seen.has(actual)) return;
       seen.add(actual);
+      if (this.known(actual)) return;
       if (actual instanceof IrFunction) for (const callee of calleesOf(actual.body.statements)) visit(callee);
     };
     for (const root of roots) visit(root);
@@ -98,7 +124,8 @@ export class Linker {
 
   /**
    * Compiles the IR functions that `roots` reach and that are not there yet,
-   * as one module. `extra` adds hand-written functions by name.
+   * as one module. `extra` adds hand-written functions by name. The module is
+   * kept for the next linker that asks with an equal key, and nothing linked yet.
    */
   linkRuntime(
     roots: readonly Callable[],
@@ -106,14 +133,17 @@ export class Linker {
       calleeOf: (target: Callable) => number,
       builder: ModuleBuilder,
     ) => ReadonlyMap<string, Body & { type: Signature }> = () => new Map(),
+    keep?: { readonly runtimes: KeptRuntimes; readonly key: string },
   ): WebAssembly.Exports {
+    const kept = keep?.runtimes.get(keep.key);
+    if (kept) return this.provideAll(kept);
     const builder = new ModuleBuilder();
     const all = [...this.reach(roots)];
     const index = new Map<Callable, number>();
     const imports: Record<string, WebAssembly.ImportValue> = {};
     const functions: IrFunction[] = [];
     for (const target of all) {
-      const known = this.exported.get(target) ?? (isImport(target) ? this.host[target.name] : undefined);
+      const known = this.known(target);
       if (known) {
         imports[target.name] = known as WebAssembly.ImportValue;
         index.set(target, builder.importFunction('run', target.name, target));
@@ -140,14 +170,27 @@ export class Linker {
       builder.export(name, at);
     }
     for (const target of functions) builder.export(target.name, calleeOf(target));
-    const exports = this.instantiate(builder, { run: imports });
-    for (const target of functions) this.provide(target, exports[target.name]);
+    const made: Kept = {
+      module: this.compile(builder),
+      imports: Object.keys(imports),
+      functions: functions.map(({ name }) => name),
+    };
+    keep?.runtimes.set(keep.key, made);
+    return this.provideAll(made);
+  }
+
+  /** An instance of a run-time module, its functions known. */
+  private provideAll({ module, imports, functions }: Kept): WebAssembly.Exports {
+    const exports = this.instantiateRegions(module, imports);
+    for (const name of functions) {
+      if (this.named.has(name)) throw new Error(`there are two run-time functions ${name}`);
+      this.named.set(name, exports[name]);
+    }
     return exports;
   }
 
   /** Makes functions known under a callable, for modules linked later. */
   provide(target: Callable, value: WebAssembly.ExportValue): void {
-    this.exported.set(target, value);
     this.named.set(target.name, value);
   }
 
@@ -163,11 +206,8 @@ export class Linker {
   }
 
   private valueOf(target: Callable): WebAssembly.ImportValue {
-    const known = this.exported.get(target);
-    if (known) return known;
-    if (isImport(target)) return this.host[target.name] as WebAssembly.ImportValue;
-    this.linkRuntime([target]);
-    return this.exported.get(target) as WebAssembly.ImportValue;
+    if (!this.known(target)) this.linkRuntime([target]);
+    return this.known(target) as WebAssembly.ImportValue;
   }
 
   /**
@@ -192,15 +232,12 @@ export class Linker {
       if (found === undefined) throw new Error(`${target.name} was not announced`);
       return found;
     });
-    return this.instantiate(builder, { run: imports });
+    return this.instance(this.compile(builder), { run: imports });
   }
 
-  private instantiate(builder: ModuleBuilder, imports: WebAssembly.Imports): WebAssembly.Exports {
+  private compile(builder: ModuleBuilder): WebAssembly.Module {
     const bytes = builder.finish({ initial: this.pages, maximum: this.pages }, this.cpu !== undefined);
-    return this.instance(
-      this.hot(() => new WebAssembly.Module(bytes)),
-      imports,
-    );
+    return this.hot(() => new WebAssembly.Module(bytes));
   }
 
   private instance(module: WebAssembly.Module, imports: WebAssembly.Imports): WebAssembly.Exports {
