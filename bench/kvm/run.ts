@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util';
 import { openKvm } from '../../src/host/node/kvm/kvm-device.ts';
 
 const { values } = parseArgs({
-  options: { count: { type: 'string', default: '200000' }, rounds: { type: 'string', default: '5' } },
+  options: { count: { type: 'string', default: '500000' }, rounds: { type: 'string', default: '5' } },
 });
 const count = Number(values.count);
 const rounds = Number(values.rounds);

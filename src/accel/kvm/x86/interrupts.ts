@@ -6,7 +6,7 @@
  * KVM_EXIT_X86_RDMSR, and "The kvm_run structure".
  */
 import { HostCall } from '../../../isa/x86/msr.ts';
-import { Eflags, Line } from '../../../isa/x86/state.ts';
+import { AT, Eflags, Line } from '../../../isa/x86/state.ts';
 import type { Board } from '../../accelerator.ts';
 import type { CpuState } from '../../cpu-state.ts';
 import { ExitReason, request, Run } from '../abi.ts';
@@ -36,9 +36,9 @@ export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemC
 
     inject(vcpu, state, board) {
       const { run } = vcpu;
-      let lines = state.get32('lines');
+      let lines = state.word(AT.lines);
       if (lines & Line.nmi) {
-        state.set32('lines', lines & ~Line.nmi);
+        state.setWord(AT.lines, lines & ~Line.nmi);
         vcpu.ioctl(KVM_NMI);
       }
       if (lines & Line.intr && run.getUint8(Run.readyForInterruptInjection) && board.acknowledge) {
@@ -48,7 +48,7 @@ export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemC
           vcpu.ioctl(KVM_INTERRUPT, vectorBytes);
           run.setUint8(Run.readyForInterruptInjection, 0);
         }
-        lines = state.get32('lines');
+        lines = state.word(AT.lines);
       }
       run.setUint8(Run.requestInterruptWindow, lines & Line.intr ? 1 : 0);
       const cr8 = board.hostCall?.(state.index, HostCall.readCr8, 0, 0) ?? 0;
@@ -57,13 +57,14 @@ export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemC
       run.setUint32(Run.cr8 + 4, 0, true);
     },
 
-    calls: (state) => state.get32('lines') !== 0,
+    calls: (state) => state.word(AT.lines) !== 0,
 
     leave(vcpu, state, board) {
       const { run } = vcpu;
       systemCalls.get(vcpu)?.look();
-      const eflags = state.get32('eflags');
-      state.set32('eflags', run.getUint8(Run.ifFlag) ? eflags | Eflags.if : eflags & ~Eflags.if);
+      const eflags = state.word(AT.eflags);
+      const now = run.getUint8(Run.ifFlag) ? eflags | Eflags.if : eflags & ~Eflags.if;
+      if (now !== eflags) state.setWord(AT.eflags, now);
       const cr8 = run.getUint32(Run.cr8, true);
       if (cr8 !== priority[state.index]) {
         priority[state.index] = cr8;
@@ -72,8 +73,8 @@ export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemC
     },
 
     wakes(state) {
-      const lines = state.get32('lines');
-      if (lines & Line.intr && state.get32('eflags') & Eflags.if) return true;
+      const lines = state.word(AT.lines);
+      if (lines & Line.intr && state.word(AT.eflags) & Eflags.if) return true;
       return (lines & Line.nmi) !== 0 && state.get32('nmiBlocked') === 0;
     },
 
