@@ -122,6 +122,12 @@ export interface SpaceAccelerator extends Accelerator {
   readonly vcpus: readonly StateVcpu[];
 }
 
+/** Keeps generated code for later processes that run the very same program. What is kept may be gone at any time. */
+export interface CodeStore {
+  read(name: string): Uint8Array | undefined;
+  write(name: string, bytes: Uint8Array): void;
+}
+
 export interface AcceleratorOptions extends MemoryShape {
   readonly isa: Isa;
   /** How many CPUs. */
@@ -133,4 +139,5 @@ export interface AcceleratorOptions extends MemoryShape {
   readonly compiler?: (() => CompilerPort | undefined) | undefined;
   /** Runs `make`; WebAssembly modules made in it are optimised after few calls. */
   readonly hot?: (<T>(make: () => T) => T) | undefined;
+  readonly codeStore?: CodeStore | undefined;
 }

@@ -47,7 +47,8 @@ const bundles = () => {
 describe('a checkout', { skip }, () => {
   before(() => {
     checkout = mkdtempSync(path.join(os.tmpdir(), 'trapframe-bundle-'));
-    for (const part of ['bin', 'tools/bundle.ts', 'src/host/node/bundle-loader.ts', 'src/host/node/jit-budget.ts'])
+    const loader = ['bundle-loader', 'jit-budget', 'replace-file'].map((name) => `src/host/node/${name}.ts`);
+    for (const part of ['bin', 'tools/bundle.ts', ...loader])
       cpSync(path.join(root, part), path.join(checkout, part), { recursive: true });
     write('package.json', '{"type":"module"}');
     write('src/index.ts', '');

@@ -1,3 +1,4 @@
+import type { CodeStore } from '../accel/accelerator.ts';
 import type { CompilerPort } from '../accel/jit/compiler-port.ts';
 import type { KvmPort } from '../accel/kvm/port.ts';
 
@@ -15,6 +16,8 @@ export interface MachineHost {
   compiler?(): CompilerPort | undefined;
   /** Runs `make`, letting the WebAssembly modules that it makes be optimised after few calls: they are all hot. */
   hot?<T>(make: () => T): T;
+  /** Keeps generated code for later processes, where the host can. */
+  codeStore?(): CodeStore | undefined;
   /** Opens KVM; throws KvmError. Absent where the host cannot know of any. */
   kvm?(): KvmPort;
   /** Whether KVM is there and runs most guests faster than the JIT does. */

@@ -29,9 +29,10 @@ export interface MachineParts {
 }
 
 /** Of the accelerator's options those that the host gives. */
-export function compilerOf(host: MachineHost): Pick<AcceleratorOptions, 'compiler' | 'hot'> {
+export function compilerOf(host: MachineHost): Pick<AcceleratorOptions, 'compiler' | 'hot' | 'codeStore'> {
   return {
     compiler: host.compiler && (() => host.compiler?.()),
+    codeStore: host.codeStore?.(),
     hot: host.hot && ((make) => (host.hot ? host.hot(make) : make())),
   };
 }
@@ -48,7 +49,7 @@ export function switchingOptions(
   host: MachineHost,
 ): Pick<
   SwitchingOptions,
-  'names' | 'stay' | 'threaded' | 'kvm' | 'noKvm' | 'refused' | 'onMoved' | 'compiler' | 'hot'
+  'names' | 'stay' | 'threaded' | 'kvm' | 'noKvm' | 'refused' | 'onMoved' | 'compiler' | 'hot' | 'codeStore'
 > {
   const names = accelNames(config, host);
   const note = (line: string) => config.log?.write(line);

@@ -24,11 +24,13 @@ import { Space } from '../space.ts';
 import { AcrossPages } from './across-pages.ts';
 import { CodeCache } from './code-cache.ts';
 import { changed, emitGoto, emitResume, emitRun, REGION, RESUME, RUN } from './dispatcher.ts';
+import { hasFusedMultiplyAdd } from './fused.ts';
 import { HandlerTable } from './handler-table.ts';
 import type { Ground } from './ground.ts';
 import { type Engine, JitVcpu } from './jit-vcpu.ts';
 import { CELL, type JitLayout, jitLayout, keepsStraddling, OPERATION } from './layout.ts';
-import { KeptRuntimes, Linker, PlainLowering } from './linker.ts';
+import { KeptRuntimes } from './kept-runtimes.ts';
+import { type Keep, Linker, PlainLowering } from './linker.ts';
 import { HANDLER, HOT, Reason } from './reasons.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { Regions } from './regions.ts';
@@ -38,11 +40,13 @@ const PAGE = 4096;
 const RUNTIMES = new WeakMap<Isa, KeptRuntimes>();
 
 /** All that the run-time module depends on: which functions it has, and where things lie. */
-function runtimeKey({ isa, cpus, ramBase, ramSize, areas = [], mapped, compiler }: JitOptions) {
-  const runtimes = RUNTIMES.get(isa) ?? new KeptRuntimes();
+function runtimeKey(options: JitOptions): Keep {
+  const { isa, cpus, ramBase, ramSize, areas = [], mapped, compiler, codeStore: store } = options;
+  const runtimes = RUNTIMES.get(isa) ?? new KeptRuntimes(isa.name);
   RUNTIMES.set(isa, runtimes);
   const sizes = areas.map(({ size }) => size);
-  return { runtimes, key: JSON.stringify([cpus, ramBase, ramSize, sizes, mapped, compiler !== undefined]) };
+  const engine = [compiler !== undefined, hasFusedMultiplyAdd()];
+  return { runtimes, key: JSON.stringify([cpus, ramBase, ramSize, sizes, mapped, engine]), store };
 }
 
 export interface JitOptions extends AcceleratorOptions {

@@ -2,10 +2,12 @@
  * Turns IR functions, handlers and regions into WebAssembly instances over one
  * memory and one table.
  */
+import type { CodeStore } from '../accelerator.ts';
 import { type Callable, IrFunction, isImport } from '../../ir/code.ts';
 import { calleesOf } from './callees.ts';
 import { emitFunction, type Lowering } from './emit.ts';
 import { emitFused, FUSED, hasFusedMultiplyAdd } from './fused.ts';
+import type { KeptRuntime, KeptRuntimes } from './kept-runtimes.ts';
 import { type Body, ModuleBuilder, type Signature } from './module.ts';
 
 type HostFunctions = Readonly<Record<string, (...args: never[]) => number | undefined>>;
@@ -42,26 +44,12 @@ export class PlainLowering implements Lowering {
   }
 }
 
-/** The run-time module of one shape of machine: made once a process, and optimised once. */
-interface Kept {
-  readonly module: WebAssembly.Module;
-  readonly imports: readonly string[];
-  readonly functions: readonly string[];
+/** Where a run-time module may be found, and is kept. */
+export interface Keep {
+  readonly runtimes: KeptRuntimes;
+  readonly key: string;
+  readonly store?: CodeStore | undefined;
 }
-
-/** Run-time modules by what they depend on. */
-export class KeptRuntimes {
-  private readonly kept = new Map<string, Kept>();
-
-  get(key: string): Kept | undefined {
-    return this.kept.get(key);
-  }
-  set(key: string, kept: Kept): void {
-    for (const oldest of this.kept.keys()) if (this.kept.size >= KEPT_RUNTIMES) this.kept.delete(oldest);
-    this.kept.set(key, kept);
-  }
-}
-const KEPT_RUNTIMES = 4;
 
 export class Linker {
   readonly table: WebAssembly.Table;
@@ -133,9 +121,9 @@ export class Linker {
       calleeOf: (target: Callable) => number,
       builder: ModuleBuilder,
     ) => ReadonlyMap<string, Body & { type: Signature }> = () => new Map(),
-    keep?: { readonly runtimes: KeptRuntimes; readonly key: string },
+    keep?: Keep,
   ): WebAssembly.Exports {
-    const kept = keep?.runtimes.get(keep.key);
+    const kept = keep?.runtimes.get(keep.key, (bytes) => this.compile(bytes), keep.store);
     if (kept) return this.provideAll(kept);
     const builder = new ModuleBuilder();
     const all = [...this.reach(roots)];
@@ -170,17 +158,18 @@ export class Linker {
       builder.export(name, at);
     }
     for (const target of functions) builder.export(target.name, calleeOf(target));
-    const made: Kept = {
-      module: this.compile(builder),
+    const bytes = this.finish(builder);
+    const made: KeptRuntime = {
+      module: this.compile(bytes),
       imports: Object.keys(imports),
       functions: functions.map(({ name }) => name),
     };
-    keep?.runtimes.set(keep.key, made);
+    keep?.runtimes.set(keep.key, made, bytes, keep.store);
     return this.provideAll(made);
   }
 
   /** An instance of a run-time module, its functions known. */
-  private provideAll({ module, imports, functions }: Kept): WebAssembly.Exports {
+  private provideAll({ module, imports, functions }: KeptRuntime): WebAssembly.Exports {
     const exports = this.instantiateRegions(module, imports);
     for (const name of functions) {
       if (this.named.has(name)) throw new Error(`there are two run-time functions ${name}`);
@@ -232,11 +221,14 @@ export class Linker {
       if (found === undefined) throw new Error(`${target.name} was not announced`);
       return found;
     });
-    return this.instance(this.compile(builder), { run: imports });
+    return this.instance(this.compile(this.finish(builder)), { run: imports });
   }
 
-  private compile(builder: ModuleBuilder): WebAssembly.Module {
-    const bytes = builder.finish({ initial: this.pages, maximum: this.pages }, this.cpu !== undefined);
+  private finish(builder: ModuleBuilder) {
+    return builder.finish({ initial: this.pages, maximum: this.pages }, this.cpu !== undefined);
+  }
+
+  private compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
     return this.hot(() => new WebAssembly.Module(bytes));
   }
 

@@ -5,12 +5,13 @@
  *
  * Also turns a bundle's places in stack traces into those of the sources.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import module from 'node:module';
 import path from 'node:path';
 import v8 from 'node:v8';
 import vm from 'node:vm';
 import { budgetFlag, REGIONS_BUDGET } from './jit-budget.ts';
+import { replaceFile } from './replace-file.ts';
 
 declare global {
   interface ImportMeta {
@@ -58,7 +59,9 @@ export function load(file: string, codeCache: string): unknown {
   }, STARTED).unref();
   process.once('exit', () => clearTimeout(timer)).once('exit', keep);
   mapPlaces(file);
-  const made: { exports: unknown; readonly codeCache: string } = { exports: {}, codeCache };
+  // What else is kept is of this script only.
+  const own = path.join(codeCache, Buffer.from(identity).toString('hex'));
+  const made: { exports: unknown; readonly codeCache: string } = { exports: {}, codeCache: own };
   script.runInThisContext()(made.exports, module.createRequire(file), made, file, path.dirname(file));
   return made.exports;
 }
@@ -76,17 +79,10 @@ function readKept(file: string, identity: string): Kept | undefined {
 }
 
 function write(file: string, identity: string, { code, size }: Kept): void {
-  const part = `${file}.${process.pid}.part`;
   const trailer = Buffer.alloc(TRAILER);
   trailer.writeDoubleLE(size);
   trailer.write(identity, 8, 'latin1');
-  try {
-    mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(part, Buffer.concat([code, trailer]));
-    renameSync(part, file);
-  } catch {
-    rmSync(part, { force: true }); // only a matter of speed
-  }
+  replaceFile(file, Buffer.concat([code, trailer]));
 }
 
 /** Stack traces name sources; the map is read when there is a trace to be shown. */

@@ -1,8 +1,10 @@
 /** Time, sleep and random numbers as a machine's run loop asks for them. */
+import type { CodeStore } from '../../accel/accelerator.ts';
 import type { CompilerPort } from '../../accel/jit/compiler-port.ts';
 import type { KvmPort } from '../../accel/kvm/port.ts';
 import { openKvm } from './kvm/kvm-device.ts';
 import { kvmFlavour } from './kvm/kvm-flavour.ts';
+import { codeStore } from './code-store.ts';
 import { openCompiler } from './jit-compiler.ts';
 import { hot } from './jit-tiering.ts';
 
@@ -35,6 +37,10 @@ export class NodeMachineHost {
 
   compiler(): CompilerPort | undefined {
     return openCompiler();
+  }
+
+  codeStore(): CodeStore | undefined {
+    return codeStore();
   }
 
   hot<T>(make: () => T): T {
