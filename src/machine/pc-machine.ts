@@ -65,8 +65,9 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     },
     hostCall: (index, number, a, b) => late.calls[index]?.call(number, a, b) ?? 1,
   };
+  const isa = await loadIsa('x86_64', missingFeatures(cpu.features));
   const accel = await createSwitching({
-    isa: await loadIsa('x86_64', missingFeatures(cpu.features)),
+    isa,
     cpus: config.cpus,
     ramBase: 0,
     ramSize: config.memory,
@@ -169,6 +170,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   late.calls = states.map(
     (state, index) =>
       new X86HostCalls({
+        isa,
         cpuid: options[index],
         state,
         apic: board.chipset.apics[index],

@@ -5,9 +5,10 @@
  * Spec: SDM volume 4, "Architectural MSRs"; Linux documentation, "KVM-specific
  * MSRs".
  */
-import type { StateAccess } from '../isa/isa.ts';
+import type { Isa, StateAccess } from '../isa/isa.ts';
 import { cpuid, type CpuidOptions, signature } from '../isa/x86/cpuid/cpuid.ts';
 import { HostCall } from '../isa/x86/msr.ts';
+import { isStackAccess } from '../isa/x86/stack-access.ts';
 import { timeStamp } from '../isa/x86/time-stamp.ts';
 import type { LocalApic } from '../devices/apic/local-apic.ts';
 import type { DeviceLog } from '../hw/device.ts';
@@ -73,6 +74,7 @@ const IGNORED = new Set<number>([
 ]);
 
 export interface X86HostCallsParts {
+  readonly isa: Isa;
   readonly cpuid: CpuidOptions;
   readonly state: StateAccess;
   readonly apic: LocalApic | undefined;
@@ -116,6 +118,8 @@ export class X86HostCalls {
       case HostCall.writeCr8:
         if (apic) apic.cr8 = a & 15;
         return 0;
+      case HostCall.isStackAccess:
+        return isStackAccess(this.parts.isa, state) ? 1 : 0;
       case HostCall.random:
         this.parts.random(this.bytes);
         state.set64('result', new DataView(this.bytes.buffer).getBigUint64(0, true));

@@ -32,6 +32,7 @@ import {
   wrap,
   zext32,
 } from '../../ir/value.ts';
+import { isCanonical } from './canonical.ts';
 import { fault, faultWith } from './fault.ts';
 import { get, put } from './field.ts';
 import { ccOp } from './flags.ts';
@@ -62,13 +63,14 @@ const isCode = (d: Descriptor): Value => and32(isSegment(d.high), ne32(and32(typ
 const isConforming = (d: Descriptor): Value => ne32(and32(typeOf(d.high), Attr.conforming), 0);
 const isLongCode = (d: Descriptor): Value => and32(isLongMode(), ne32(and32(d.high, 0x20_0000), 0));
 
-/** Faults where a code segment is neither 32 nor 64 bits, is absent, or ends before the target. */
+/** Faults where a code segment is neither 32 nor 64 bits, is absent, or does not hold the target. */
 function checkTarget(s: SystemCode, d: Descriptor, error: Value, offset: Value): void {
   const { f } = s;
   const long = f.let(isLongCode(d));
   f.if(and32(long, ne32(and32(d.high, 0x40_0000), 0)), () => f.return(faultWith(Vector.gp, error)));
   f.if(eqz32(isPresent(d.high)), () => f.return(faultWith(Vector.np, error)));
-  f.if(and32(eqz32(long), gtU(offset, extendU(limitOf(d.low, d.high)))), () => f.return(fault(Vector.gp, 0)));
+  const beyond = select(long, eqz32(isCanonical(offset)), gtU(offset, extendU(limitOf(d.low, d.high))));
+  f.if(beyond, () => f.return(fault(Vector.gp, 0)));
 }
 
 /** Lets CS and pc be the target. */

@@ -10,6 +10,14 @@ const HAS_ERROR = 0x100;
 /** Makes a fault of #DE without error code differ from 0. */
 const IS_FAULT = 0x200;
 
+/** What `raise` must know to tell a general protection fault of an address that is none from a stack fault. */
+export const FaultFlag = {
+  /** Of an address that is not canonical. */
+  nonCanonical: 0x400,
+  /** The access was to the stack. */
+  stack: 0x800,
+} as const;
+
 /** The number of a fault; `error` of 16 bits where the vector has one. */
 export const faultNumber = (vector: number, error?: number): number =>
   IS_FAULT | vector | (error === undefined ? 0 : HAS_ERROR | (error << 16));

@@ -13,12 +13,14 @@ import {
   and,
   eq32,
   eqz,
+  eqz32,
   extendU,
   gtU,
   type I64,
   i32,
   i64,
   ltS,
+  ne,
   ne32,
   or,
   reg,
@@ -35,6 +37,7 @@ import {
   zext32,
 } from '../../ir/value.ts';
 import type { Instance, MemoryOperand, Operand, RegisterOperand } from './instance.ts';
+import { isCanonical } from './canonical.ts';
 import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import {
@@ -347,11 +350,21 @@ export class X86Insn extends Insn {
     if (this.bits === 64) return linear;
     return this.segmented ? zext32(sub(linear, get('segBase', Seg.cs * 8))) : zext32(linear);
   }
-  /** The linear address of an offset in CS, cut to the operand size; faults beyond the limit. */
+  /**
+   * The linear address of an offset in CS, cut to the operand size; faults beyond the limit, or where it is none.
+   * Departure: relative jumps of 64-bit code are not looked at; the fetch faults, with the target as RIP.
+   */
   private linearIp(ip: Value): Value {
     const { osize, bits } = this;
     const cut = osize === 64 ? ip : osize === 32 ? zext32(ip) : and(ip, 0xffff);
-    if (bits === 64 || !this.segmented) return cut;
+    if (bits === 64) {
+      const target = this.let(cut);
+      // Seldom more than this one look: an address of 48 bits is canonical with 57, too.
+      const beyond48 = ne(shrU(add(target, 1n << 47n), 48), 0);
+      this.if(beyond48, () => this.if(eqz32(isCanonical(target)), () => this.gp()));
+      return target;
+    }
+    if (!this.segmented) return cut;
     const offset = this.let(cut);
     this.if(gtU(offset, zext32From(get('segLimit', Seg.cs * 4))), () => this.gp());
     return zext32(add(offset, get('segBase', Seg.cs * 8)));

@@ -19,6 +19,8 @@ import {
   gtU32,
   i32,
   i64,
+  load,
+  ltU,
   ltU32,
   ne32,
   or,
@@ -33,8 +35,10 @@ import {
   wrap,
   zext32,
 } from '../../ir/value.ts';
-import { hostCall } from '../isa.ts';
-import { fault, faultNumber, faultWith } from './fault.ts';
+import * as op from '../../ir/op.ts';
+import { Access, guestRead, hostCall } from '../isa.ts';
+import { isCanonical } from './canonical.ts';
+import { fault, FaultFlag, faultNumber, faultWith } from './fault.ts';
 import { get, put } from './field.ts';
 import { image } from './flags.ts';
 import { updateMode } from './mode.ts';
@@ -163,6 +167,7 @@ const deliverProtected = define('deliver_protected', ['i32', 'i32', 'i64'], 'i32
     long,
     () => {
       target.set(or(target.value, shl(s.read(add(gate, 8), 4), 32)));
+      f.if(eqz32(isCanonical(target.value)), () => f.return(faultWith(Vector.gp, ext)));
       const ist = f.let(istOf(high));
       f.if(or32(ne32(ist, 0), inner), () => {
         sp.set(longStackPointer(s, ist, dpl, ext));
@@ -270,13 +275,40 @@ const CONTRIBUTORY = [Vector.de, Vector.ts, Vector.np, Vector.ss, Vector.gp].red
 );
 const isContributory = (vector: Value): Value => and32(ltU32(vector, 32), and32(shrU32(i32(CONTRIBUTORY), vector), 1));
 
+/** is_stack_access(pc, address): i32, whether the instruction at `pc` accesses `address` as an offset in SS. */
+const isStackAccess = define('is_stack_access', ['i64', 'i64'], 'i32', (f, pc, address) => {
+  const halves = [f.var(i64(0)), f.var(i64(0))];
+  halves.forEach((half, index) => {
+    const n = f.var(i64(0));
+    f.while(
+      () => ltU(n.value, index === 0 ? 8 : 7),
+      () => {
+        const host = f.let(f.call(guestRead, add(pc, add(n.value, 8 * index)), i32(1), i32(Access.fetch)));
+        // Where code ends the instruction has ended before.
+        f.if(host, () => half.set(or(half.value, shl(load(op.I64_LOAD8_U, host), shl(n.value, 3)))));
+        n.set(add(n.value, 1));
+      },
+    );
+  });
+  put(f, 'result', halves[0].value);
+  put(f, 'result2', halves[1].value);
+  put(f, 'faultAddress', address);
+  f.return(f.call(hostCall, i32(HostCall.isStackAccess), i32(0), i32(0)));
+});
+
 /** raise(cause, tval, pc): delivers an exception that an instruction at `pc` raised; faults in it add up. */
 export const raise = define('raise', ['i32', 'i64', 'i64'], undefined, (f, cause, tval, pc) => {
   const now = f.var(cause);
   const address = f.var(tval);
   put(f, 'waiting', 0);
   const before = f.var(i32(-1));
+  f.if(eq32(and32(cause, FaultFlag.nonCanonical | FaultFlag.stack), FaultFlag.nonCanonical), () => {
+    f.if(f.call(isStackAccess, pc, tval), () => now.set(or32(cause, FaultFlag.stack)));
+  });
   f.loop((again) => {
+    // What is no address is a fault of the segment that it was an offset in.
+    const flags = and32(now.value, FaultFlag.nonCanonical | FaultFlag.stack);
+    f.if(eq32(flags, FaultFlag.nonCanonical | FaultFlag.stack), () => now.set(fault(Vector.ss, 0)));
     const vector = f.let(and32(now.value, 0xff));
     f.if(get('logEvents'), () => f.call(hostCall, i32(HostCall.logException), before.value, vector));
     before.set(vector);

@@ -39,7 +39,7 @@ import {
   wrap,
   zext32,
 } from '../../ir/value.ts';
-import { fault, faultWith } from './fault.ts';
+import { fault, FaultFlag, faultWith } from './fault.ts';
 import type { PhysicalMemory } from '../isa.ts';
 import { get, put } from './field.ts';
 import { Cr0, Cr4, Efer, Vector } from './state.ts';
@@ -236,7 +236,7 @@ function make({ isMemory, isWritable, hostOf }: PhysicalMemory): Mmu {
         const spare = f.let(select(la57, i64(7), i64(16)));
         f.if(ne(shrS(shl(va, spare), spare), va), () => {
           put(f, 'faultAddress', va);
-          f.return(sub(-1, extendU(fault(Vector.gp, 0))));
+          f.return(sub(-1, extendU(or32(fault(Vector.gp, 0), FaultFlag.nonCanonical))));
         });
         pa.set(f.call(walk64, va, access, who, and(get('cr3'), ADDRESS), select(la57, i32(5), i32(4))));
       },

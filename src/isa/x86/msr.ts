@@ -51,6 +51,8 @@ export const HostCall = {
   logInterrupt: 8,
   /** (what was being delivered or -1, vector): an exception is raised. */
   logException: 9,
+  /** (-, -): whether the access to `faultAddress` of the instruction in `result` and `result2` is one to the stack. */
+  isStackAccess: 10,
 } as const;
 
 type Check = 'any' | 'canonical';

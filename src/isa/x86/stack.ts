@@ -20,7 +20,7 @@ import {
 } from '../../ir/value.ts';
 import * as op from '../../ir/op.ts';
 import { guestRead, guestWrite } from '../isa.ts';
-import { fault } from './fault.ts';
+import { fault, FaultFlag } from './fault.ts';
 import { get, put } from './field.ts';
 import { Access } from './mmu.ts';
 import { Attr, Seg, Vector } from './state.ts';
@@ -83,7 +83,7 @@ export class Stack {
     const next = f.let(sub(this.sp.value, extendU(this.bytes)));
     const access = select(this.user, i32(Access.store), i32(Access.systemStore));
     const done = f.call(guestWrite, this.address(next), this.bytes, access, value);
-    f.if(eqz32(done), () => s.failed());
+    f.if(eqz32(done), () => s.failed(FaultFlag.stack));
     this.sp.set(next);
   }
 
@@ -93,7 +93,7 @@ export class Stack {
     const { f } = s;
     const access = select(this.user, i32(Access.load), i32(Access.systemLoad));
     const host = f.let(f.call(guestRead, this.address(this.sp.value), this.bytes, access));
-    f.if(eqz32(host), () => s.failed());
+    f.if(eqz32(host), () => s.failed(FaultFlag.stack));
     const value = f.var(load(op.I64_LOAD16_U, host));
     f.if(eq32(this.bytes, 4), () => value.set(load(op.I64_LOAD32_U, host)));
     f.if(eq32(this.bytes, 8), () => value.set(load(op.I64_LOAD, host)));

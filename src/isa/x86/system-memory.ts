@@ -4,7 +4,21 @@
  */
 import type { Code } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
-import { add, and, eqz32, type I64, i32, i64, load, ne, ne32, select, type Value, zext32 } from '../../ir/value.ts';
+import {
+  add,
+  and,
+  eqz32,
+  type I64,
+  i32,
+  i64,
+  load,
+  ne,
+  ne32,
+  or32,
+  select,
+  type Value,
+  zext32,
+} from '../../ir/value.ts';
 import { guestFault, guestFaultAddress, guestRead, guestWrite } from '../isa.ts';
 import { get, put } from './field.ts';
 import { Access } from './mmu.ts';
@@ -28,11 +42,11 @@ export class SystemCode {
     f.if(ne32(found, 0), () => f.return(found));
   }
 
-  /** Returns with the fault of the last access. */
-  failed(): void {
+  /** Returns with the fault of the last access; `flag`: see `FaultFlag`. */
+  failed(flag = 0): void {
     const { f } = this;
     put(f, 'faultAddress', f.call(guestFaultAddress));
-    f.return(f.call(guestFault));
+    f.return(or32(f.call(guestFault), flag));
   }
 
   /** `bytes` at a linear address, zero-extended, as the supervisor (`user`: as the code at CPL). */
