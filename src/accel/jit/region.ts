@@ -3,9 +3,8 @@
  *
  * Guest registers live in locals; control flow is structured; a way out stores
  * what is dirty. A place where an instruction may fail to finish (a fault, a
- * device, an exception) leaves to the interpreter, which does it again: these
- * places share code, each block's in a chain whose links store the registers
- * written since the place before.
+ * device, an exception) leaves to the interpreter, which does it again: see
+ * ways-out.ts.
  */
 import { type Callable, type GuestLoad, type GuestStore, Label, type Statement } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
@@ -20,11 +19,12 @@ import { RegisterSet } from './flow.ts';
 import { GroupPlaces } from './group-places.ts';
 import { findGroups, type Member } from './groups.ts';
 import { CELL } from './layout.ts';
-import { mark, markIf } from './marks.ts';
+import { mark } from './marks.ts';
 import type { Body } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { countPlaces, isRare, type Neighbour, type RegionPlan, rareEdges, WayOut } from './region-plan.ts';
 import { RegisterLocals } from './register-locals.ts';
+import { WaysOut } from './ways-out.ts';
 
 const PC = 0;
 const DEPTH_LEFT = 1;
@@ -42,17 +42,12 @@ export class RegionEmitter implements Lowering {
   private readonly loops: Label[];
   private readonly pools: Record<Type, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   private readonly budget: number;
-  /** i32: how a rare way out leaves; see `WayOut`. */
-  private readonly wayOut: number;
-  private readonly out = new Label();
+  private readonly ways: WaysOut;
   private readonly va: number;
   private readonly entry: number;
   private readonly host: number;
   /** Offset that `pc` values are relative to now. */
   private at = 0;
-  /** The chain of places in the block being written. */
-  private sites: { readonly label: Label; dirty: RegisterSet }[] = [];
-  private nextSite = 0;
   private dirty = new RegisterSet();
   private step: { readonly offset: number; readonly undone: number } = { offset: 0, undone: 0 };
   /** Writing a system instruction: registers are stored, exceptions are taken here. */
@@ -79,7 +74,7 @@ export class RegionEmitter implements Lowering {
     this.labels = plan.blocks.map(() => new Label());
     this.loops = plan.blocks.map(() => new Label());
     this.budget = this.e.newLocal('i32');
-    this.wayOut = this.e.newLocal('i32');
+    this.ways = new WaysOut(this.e, this.registers, plan.blocks[0].offset);
     this.entry = this.e.newLocal('i32');
     this.host = this.e.newLocal('i32');
     this.va = this.e.newLocal('i64');
@@ -104,45 +99,12 @@ export class RegionEmitter implements Lowering {
       e.end();
     }
     this.loadState(this.plan.flows[0].liveIn);
-    e.block(this.out);
+    e.block(this.ways.tail);
     this.tree(0);
     e.unreachable();
     e.end();
-    this.tail();
+    this.ways.leaveRegion(PC, this.budget, this.isa.granule);
     return e.finish();
-  }
-
-  /** Where the rare ways out meet, registers stored: what `wayOut` says tells how to leave. */
-  private tail(): void {
-    const { e, wayOut } = this;
-    storeCell(e, CELL.budget, () => {
-      e.get(this.budget);
-      e.get(wayOut);
-      e.i32Const(WayOut.undoneShift);
-      e.op(op.i32Integer.shr_u);
-      e.op(op.i32Integer.add);
-    });
-    storeCell(e, CELL.interpret, () => {
-      e.get(wayOut);
-      e.i32Const(WayOut.interpretShift);
-      e.op(op.i32Integer.shr_u);
-      e.i32Const(1);
-      e.op(op.i32Integer.and);
-    });
-    e.get(PC);
-    e.get(wayOut);
-    e.op(op.I64_EXTEND_U);
-    e.op(op.I64_EXTEND16_S);
-    e.op(op.i64Integer.add);
-    markIf(e, this.isa.granule, () => {
-      e.get(wayOut);
-      e.i32Const(WayOut.markedShift);
-      e.op(op.i32Integer.shr_u);
-      e.i32Const(1);
-      e.op(op.i32Integer.and);
-      e.op(op.I64_EXTEND_U);
-    });
-    e.return();
   }
 
   // Control flow.
@@ -176,20 +138,14 @@ export class RegionEmitter implements Lowering {
     const last = block.steps[count - 1];
     const rare = rareEdges(block);
     const places = block.steps.reduce((sum, step) => sum + countPlaces(step), 0) + rare + (isLoop ? 1 : 0);
-    const done = new Label();
-    this.sites = Array.from({ length: places }, () => ({ label: new Label(), dirty: new RegisterSet() }));
-    this.nextSite = 0;
-    if (places > 0) {
-      e.block(done);
-      for (const { label } of this.sites) e.block(label);
-    }
+    this.ways.open(places);
     if (isLoop) {
       // The budget is looked at once a round.
       e.get(this.budget);
       e.i32Const(0);
       e.op(op.i32Compare.le_s);
       e.if(true);
-      this.leaveAt(this.site(), block.offset, 0);
+      this.ways.leave(this.site(), block.offset, 0);
       e.end();
     }
     if (count > 0) {
@@ -202,16 +158,7 @@ export class RegionEmitter implements Lowering {
     this.at = block.endOffset;
     e.places = last && block.end.kind !== 'goto' && block.end.kind !== 'interpret' ? this.placesFor(last) : undefined;
     const goesOn = rare === 0 || this.rare(block);
-    if (places > 0) {
-      if (goesOn) e.br(done);
-      for (let n = places - 1; n >= 0; n--) {
-        e.end();
-        const before = n > 0 ? this.sites[n - 1].dirty : new RegisterSet();
-        for (const reg of this.sites[n].dirty.without(before)) this.registers.store(reg);
-      }
-      e.br(this.out);
-      e.end();
-    }
+    this.ways.close(goesOn);
     if (goesOn) this.terminator(n, block, flow.dirtyOut);
     else e.unreachable();
   }
@@ -219,7 +166,7 @@ export class RegionEmitter implements Lowering {
   /** The terminator's ways out that are seldom or never taken; false when nothing is left of it. */
   private rare({ end, endOffset }: Block): boolean {
     const { e } = this;
-    const out = (edge: Edge) => this.leaveAt(this.site(), endOffset + (edge as { exit: Value }).exit.imm, 0);
+    const out = (edge: Edge) => this.ways.leave(this.site(), endOffset + (edge as { exit: Value }).exit.imm, 0);
     switch (end.kind) {
       case 'goto':
         out(end.to);
@@ -243,11 +190,11 @@ export class RegionEmitter implements Lowering {
       case 'check':
         e.value(end.changed);
         e.if(true);
-        this.leaveAt(this.site(), endOffset + end.returns.imm, WayOut.marked);
+        this.ways.leave(this.site(), endOffset + end.returns.imm, WayOut.marked);
         e.end();
         return true;
       case 'interpret':
-        this.leaveAt(this.site(), endOffset, WayOut.marked | WayOut.interpret);
+        this.ways.leave(this.site(), endOffset, WayOut.marked | WayOut.interpret);
         return false;
       default:
         return true;
@@ -435,21 +382,16 @@ export class RegionEmitter implements Lowering {
   // Places where an instruction may not finish.
 
   private site(): Label {
-    const site = this.sites[this.nextSite++];
-    site.dirty = this.dirty.copy();
-    return site.label;
+    return this.ways.site(this.dirty);
   }
 
   /** Leaves with the instruction being written not done: the interpreter does it. */
   private fail(label: Label): void {
-    this.leaveAt(label, this.step.offset, WayOut.marked | WayOut.interpret | (this.step.undone << WayOut.undoneShift));
-  }
-
-  /** Goes to the chain at `label`, to leave for the instruction at `offset`. */
-  private leaveAt(label: Label, offset: number, flags: number): void {
-    this.e.i32Const(((offset - this.plan.blocks[0].offset) & 0xffff) | flags);
-    this.e.set(this.wayOut);
-    this.e.br(label);
+    this.ways.leave(
+      label,
+      this.step.offset,
+      WayOut.marked | WayOut.interpret | (this.step.undone << WayOut.undoneShift),
+    );
   }
 
   /** Pushes the place of an access; returns the offset that the memory instruction adds to it. */
