@@ -260,3 +260,15 @@ test('an exception of a vCPU rejects the run, and the loop is not busy after it'
   await assert.rejects(loop.run(), /invariant/);
   assert.equal(loop.busy, false);
 });
+
+test('a guest that stops the loop again and again, by resets, lets the host’s events in', async () => {
+  const host = new TestHost();
+  const vcpu = new TestVcpu(host, 0, () => {
+    host.ms++;
+    loop.stop();
+    return BUDGET;
+  });
+  const loop = loopOf(host, new RealClock(host, undefined), [vcpu]);
+  for (let n = 0; n < 100; n++) await loop.run();
+  assert.ok(host.yields >= 10, `${host.yields}`);
+});
