@@ -205,7 +205,7 @@ export class CodeCache {
     operations.write(NOWHERE, view, at);
     const { spill } = operations;
     if (spill !== undefined) view.setInt32(at + OPERATION + 4, spill, true);
-    view.setUint16(at + (length / this.shape.granule) * OPERATION, Fixed.pageEnd, true);
+    this.endSingle(at, length);
     this.handlers.flush();
     return view.getUint16(at, true);
   }
@@ -214,6 +214,10 @@ export class CodeCache {
   putSingle(operation: Uint8Array, length: number, offset: number): void {
     const at = this.operationAt(this.single, offset);
     this.space.bytes.set(operation, at);
+    this.endSingle(at, length);
+  }
+
+  private endSingle(at: number, length: number): void {
     this.space.view.setUint16(at + (length / this.shape.granule) * OPERATION, Fixed.pageEnd, true);
   }
 

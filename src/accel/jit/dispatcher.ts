@@ -118,19 +118,23 @@ function pushSlot(e: Emitter, { granule, shift }: PageLayout, pc: number, bytes:
   e.op(op.i32Integer.shl);
 }
 
+/** Pushes whether the budget or the depth is used up. The host's stack is bounded, a guest's recursion is not. */
+function pushSpent(e: Emitter, depth: number): void {
+  pushCell(e, CELL.budget);
+  e.i32Const(0);
+  e.op(op.i32Compare.le_s);
+  e.get(depth);
+  e.i32Const(0);
+  e.op(op.i32Compare.le_s);
+  e.op(op.i32Integer.or);
+}
+
 /** goto(pc, depth): enters the region at pc, or returns pc where there is none. */
 export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionType: number, knownPage: number): Body {
   const page = pageLayout(granule);
   const [PC, DEPTH_LEFT, ENTRY, SLOT] = [0, 1, 2, 3];
   const e = new Emitter(lowering, [...REGION.params, 'i32', 'i32'], 2);
-  pushCell(e, CELL.budget);
-  e.i32Const(0);
-  e.op(op.i32Compare.le_s);
-  // The host's stack is bounded, a guest's recursion is not.
-  e.get(DEPTH_LEFT);
-  e.i32Const(0);
-  e.op(op.i32Compare.le_s);
-  e.op(op.i32Integer.or);
+  pushSpent(e, DEPTH_LEFT);
   e.if(true);
   e.get(PC);
   e.return();
@@ -195,13 +199,7 @@ export function emitResume(
   e.loop(top);
   e.get(PC);
   isMarked(e, granule, PC);
-  pushCell(e, CELL.budget);
-  e.i32Const(0);
-  e.op(op.i32Compare.le_s);
-  e.op(op.i32Integer.or);
-  e.get(DEPTH_LEFT);
-  e.i32Const(0);
-  e.op(op.i32Compare.le_s);
+  pushSpent(e, DEPTH_LEFT);
   e.op(op.i32Integer.or);
   e.if(true);
   e.get(PC);

@@ -233,9 +233,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     // First, as it may drop all code: no neighbour is known then.
     this.cache.page(host, mode);
     const neighbour = (distance: bigint): number => {
-      const va = BigInt.asIntN(64, pc + distance);
-      const pa = this.call(this.functions.translate.name, va, Access.fetch) as bigint;
-      const at = pa < 0n ? undefined : this.space.hostAt(Number(pa));
+      const at = this.codeAt(pc + distance);
       return at === undefined ? 0 : this.cache.known(at, mode);
     };
     this.regions.request(host, mode, neighbour(-4096n), neighbour(4096n));

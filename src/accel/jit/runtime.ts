@@ -225,6 +225,9 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
 
   /** slow_group(va, packed): the place of a group's first byte when all of it is in one page of RAM; see groups.ts. */
   const slowGroup = define('slow_group', ['i64', 'i32'], 'i32', (f, va, packed) => {
+    // Where accesses are watched nothing is kept, and each must be told of.
+    const unlessKept = (store: boolean): void =>
+      f.if(ne(load(op.I64_LOAD, dtlbEntry(va), dtlb(0, store)), and(va, -4096)), () => f.return(i32(0)));
     const align = f.let(and32(packed, Flag.size));
     const last = f.let(add(va, extendU(and32(shrU32(packed, 8), 0xffff))));
     f.if(ne(and(va, extendU(sub32(align, 1))), 0), () => f.return(i32(0)));
@@ -233,12 +236,11 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
       const host = f.let(f.call(slowStore, va, or32(align, Flag.atomic | Flag.both)));
       // Where there is code each store must be looked at.
       f.if(host, () => f.if(hasCode(host), () => f.return(i32(0))));
-      f.if(ne(load(op.I64_LOAD, dtlbEntry(va), dtlb(0, true)), and(va, -4096)), () => f.return(i32(0)));
+      unlessKept(true);
       f.return(host);
     });
     const host = f.let(f.call(slowLoad, va, align));
-    // Where accesses are watched each must be told of.
-    f.if(ne(load(op.I64_LOAD, dtlbEntry(va), dtlb(0, false)), and(va, -4096)), () => f.return(i32(0)));
+    unlessKept(false);
     f.return(host);
   });
 
@@ -381,6 +383,16 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
   // Fetches.
 
   const mode = (): Value => cell(fields.mode);
+  /** Returns the decoded page of the code at `host`, put into the instruction TLB; `none` where there is none. */
+  const decodedPage = (f: Code, pc: Value, host: Value, none: number): void => {
+    const now = f.let(mode());
+    const page = f.let(load(op.I32_LOAD, add32(mapEntry(host), shl32(now, 2))));
+    f.if(eqz32(page), () => f.return(i32(none)));
+    const entry = f.let(itlbEntry(pc));
+    f.store(op.I64_STORE, entry, add(and(pc, -4096), extendU(add32(now, 1))), ITLB);
+    f.store(op.I32_STORE, entry, page, ITLB + 8);
+    f.return(page);
+  };
   /** fetch_page(pc): the decoded page of `pc`, put into the instruction TLB; or one of `Fetch`. */
   const fetchPage = define('fetch_page', ['i64'], 'i32', (f, pc) => {
     const pa = f.let(f.call(translate, pc, i32(Access.fetch)));
@@ -391,13 +403,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     f.if(eqz32(isMemory(pa)), () => f.return(i32(Fetch.device)));
     const host = f.let(hostOf(pa));
     f.store(op.I32_STORE, cpu, host, CELL.operand);
-    const now = f.let(mode());
-    const page = f.let(load(op.I32_LOAD, add32(mapEntry(host), shl32(now, 2))));
-    f.if(eqz32(page), () => f.return(i32(Fetch.undecoded)));
-    const entry = f.let(itlbEntry(pc));
-    f.store(op.I64_STORE, entry, add(and(pc, -4096), extendU(add32(now, 1))), ITLB);
-    f.store(op.I32_STORE, entry, page, ITLB + 8);
-    f.return(page);
+    decodedPage(f, pc, host, Fetch.undecoded);
   });
 
   /** known_page(pc): as fetch_page, but 0 where that would raise something or need the host. */
@@ -405,13 +411,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     const pa = f.let(f.call(translate, pc, i32(Access.fetch)));
     f.if(ltS(pa, 0), () => f.return(i32(0)));
     f.if(eqz32(isMemory(pa)), () => f.return(i32(0)));
-    const now = f.let(mode());
-    const page = f.let(load(op.I32_LOAD, add32(mapEntry(f.let(hostOf(pa))), shl32(now, 2))));
-    f.if(eqz32(page), () => f.return(i32(0)));
-    const entry = f.let(itlbEntry(pc));
-    f.store(op.I64_STORE, entry, add(and(pc, -4096), extendU(add32(now, 1))), ITLB);
-    f.store(op.I32_STORE, entry, page, ITLB + 8);
-    f.return(page);
+    decodedPage(f, pc, f.let(hostOf(pa)), 0);
   });
 
   /** is_page(pc, page): whether the page of `pc` is this decoded page; puts it into the instruction TLB. */
@@ -422,13 +422,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     f.if(and32(eq(load(op.I64_LOAD, entry, ITLB), tag), eq32(load(op.I32_LOAD, entry, ITLB + 8), page)), () =>
       f.return(i32(1)),
     );
-    const pa = f.let(f.call(translate, pc, i32(Access.fetch)));
-    f.if(ltS(pa, 0), () => f.return(i32(0)));
-    f.if(eqz32(isMemory(pa)), () => f.return(i32(0)));
-    f.if(ne32(load(op.I32_LOAD, add32(mapEntry(f.let(hostOf(pa))), shl32(now, 2))), page), () => f.return(i32(0)));
-    f.store(op.I64_STORE, entry, tag, ITLB);
-    f.store(op.I32_STORE, entry, page, ITLB + 8);
-    f.return(i32(1));
+    f.return(eq32(f.call(knownPage, pc), page));
   });
 
   /** fetch_half(va): the 16 bits of code there; -1 when they cannot be fetched or are not memory. Raises nothing. */
