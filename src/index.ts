@@ -238,6 +238,10 @@ export class Machine implements AsyncDisposable {
   powerdown(): void {
     this.core.powerdown();
   }
+  /** Wakes a machine that its guest has suspended (state `suspended`); false where it is not. */
+  wakeup(): boolean {
+    return this.core.wakeup();
+  }
   /** Pulls the plug; resolves when everything is closed. */
   stop(): Promise<void> {
     return this.core.stop();

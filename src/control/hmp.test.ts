@@ -129,7 +129,7 @@ test('hostile lines end in a message', async () => {
 
 test('completion knows commands and topics', () => {
   const { hmp } = start();
-  assert.deepEqual(hmp.complete('sys'), ['system_powerdown', 'system_reset']);
+  assert.deepEqual(hmp.complete('sys'), ['system_powerdown', 'system_reset', 'system_wakeup']);
   assert.deepEqual(hmp.complete('info st'), ['status']);
   assert.deepEqual(hmp.complete('pmemsave 0'), []);
 });

@@ -98,8 +98,10 @@ export class Control {
   private stateChanged(state: RunState): void {
     const before = this.last;
     this.last = state;
-    if (state === 'running' && before !== 'running') this.emit('RESUME');
-    if (state !== 'running' && before === 'running' && state !== 'prelaunch') this.emit('STOP');
+    if (state === 'suspended') this.emit('SUSPEND');
+    else if (before === 'suspended' && state === 'running') this.emit('WAKEUP');
+    else if (state === 'running' && before !== 'running') this.emit('RESUME');
+    else if (state !== 'running' && before === 'running' && state !== 'prelaunch') this.emit('STOP');
   }
 
   /** Resolves when the machine stands still. Stopping a stopped machine does nothing. */
@@ -110,6 +112,7 @@ export class Control {
   cont(): void {
     switch (this.machine.state) {
       case 'running':
+      case 'suspended':
         return;
       case 'prelaunch':
         this.machine.start();
@@ -125,6 +128,11 @@ export class Control {
   reset(): void {
     this.resetByUs = true;
     this.machine.reset();
+  }
+
+  wakeup(): void {
+    if (!this.machine.canSuspend) throw new ControlError('wake-up from suspend is not supported by this guest');
+    if (!this.machine.wakeup()) throw new ControlError('Unable to wake up: guest is not in suspended state');
   }
 
   powerdown(): void {

@@ -12,6 +12,8 @@ const query = (run: Run): QmpCommand => ({ run });
 /** No screen has a name yet. */
 const noDevice = (name: Json) => new ControlError(`Device '${name}' not found`, 'DeviceNotFound');
 
+const EVENTS = ['STOP', 'RESUME', 'SHUTDOWN', 'RESET', 'POWERDOWN', 'SUSPEND', 'WAKEUP'];
+
 /** The version as QEMU reports its own, so that clients can compare numbers. */
 export function versionOf(control: Control): Json {
   const [major = 0, minor = 0, micro = 0] = control.info.version.split('.').map((part) => parseInt(part, 10) || 0);
@@ -23,7 +25,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   qmp_capabilities: { takes: { enable: 'array?' }, run: () => undefined },
   'query-version': query((control) => versionOf(control)),
   'query-commands': query(() => Object.keys(QMP_COMMANDS).map((name) => ({ name }))),
-  'query-events': query(() => ['STOP', 'RESUME', 'SHUTDOWN', 'RESET', 'POWERDOWN'].map((name) => ({ name }))),
+  'query-events': query(() => EVENTS.map((name) => ({ name }))),
   'query-status': query(({ machine }) => ({
     status: machine.state,
     singlestep: false,
@@ -72,7 +74,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
       'is-default': true,
     },
   ]),
-  'query-current-machine': query(() => ({ 'wakeup-suspend-support': false })),
+  'query-current-machine': query(({ machine }) => ({ 'wakeup-suspend-support': machine.canSuspend })),
   'query-memory-size-summary': query(({ info }) => ({ 'base-memory': info.memory })),
   'query-chardev': query(({ info }) =>
     info.chardevs().map(({ label, filename, frontendOpen }) => ({ 'frontend-open': frontendOpen, filename, label })),
@@ -109,6 +111,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   stop: query((control) => control.stop().then(() => undefined)),
   cont: query((control) => void control.cont()),
   system_reset: query((control) => void control.reset()),
+  system_wakeup: query((control) => void control.wakeup()),
   system_powerdown: query((control) => void control.powerdown()),
   quit: query((control) => void control.quit()),
   pmemsave: {

@@ -69,6 +69,27 @@ test('life: cont, stop, reset, powerdown, quit, with their events', async () => 
   assert.deepEqual(shape(await ask({ execute: 'cont' })), ['Resetting the Virtual Machine is required']);
 });
 
+test('a guest that suspends its machine: events, and what wakes it', async () => {
+  const { machine, ask, messages, negotiated } = start();
+  await negotiated();
+  const wake = { execute: 'system_wakeup' };
+  await ask({ execute: 'cont' });
+  assert.equal((await ask(wake))[0].error?.desc, 'Unable to wake up: guest is not in suspended state');
+  machine.suspend();
+  assert.deepEqual(
+    (await messages()).map(({ event }) => event),
+    ['SUSPEND'],
+  );
+  const status = { return: { status: 'suspended', singlestep: false, running: false } };
+  assert.deepEqual(await ask({ execute: 'query-status' }), [status]);
+  assert.deepEqual(await ask({ execute: 'cont' }), [{ return: {} }]);
+  assert.deepEqual(await ask({ execute: 'query-status' }), [status]);
+  const [event, answer] = await ask(wake);
+  assert.deepEqual([event.event, answer], ['WAKEUP', { return: {} }]);
+  machine.canSuspend = false;
+  assert.equal((await ask(wake))[0].error?.desc, 'wake-up from suspend is not supported by this guest');
+});
+
 test('memory goes to files, holes as zeros; mistakes are errors', async () => {
   const { machine, saved, ask, negotiated } = start();
   await negotiated();

@@ -50,6 +50,15 @@ export class TestMachine implements MachineApi {
   powerdown(): void {
     this.log.push('powerdown');
   }
+  canSuspend = true;
+  wakeup(): boolean {
+    if (this.state !== 'suspended') return false;
+    this.enter('running');
+    return true;
+  }
+  suspend(): void {
+    this.enter('suspended');
+  }
   async stop(cause: ShutdownCause = 'host-qmp-quit'): Promise<void> {
     if (this.state === 'shutdown') return;
     this.enter('shutdown');

@@ -21,6 +21,7 @@ export const PAM_SEGMENTS: readonly PamSegment[] = Array.from({ length: 13 }, (_
     : { index, base: 0xc_0000 + (index - 1) * 0x4000, size: 0x4000 },
 );
 
+export const PAM_REGISTERS = 7;
 const READ = 1;
 const WRITE = 2;
 

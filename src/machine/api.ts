@@ -9,7 +9,7 @@ import type { DisplaySource } from '../hw/display.ts';
 import type { InputEvent } from '../hw/input.ts';
 
 /** QMP's run states, as far as they occur here. */
-export type RunState = 'prelaunch' | 'running' | 'paused' | 'shutdown' | 'internal-error' | 'debug';
+export type RunState = 'prelaunch' | 'running' | 'paused' | 'suspended' | 'shutdown' | 'internal-error' | 'debug';
 
 export type ShutdownCause =
   | 'guest-shutdown'
@@ -76,6 +76,10 @@ export interface MachineApi {
   reset(): void;
   /** Presses the power button. */
   powerdown(): void;
+  /** Whether a guest may suspend this machine to its memory (ACPI's S3). */
+  readonly canSuspend: boolean;
+  /** Wakes a machine that is suspended; false where it is not. */
+  wakeup(): boolean;
   /** Ends the machine; resolves when everything is closed. */
   stop(cause?: ShutdownCause): Promise<void>;
   /** The first screen, where the machine has one. */

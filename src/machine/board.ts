@@ -4,8 +4,23 @@
  */
 import type { Bus } from '../hw/bus.ts';
 import type { Device } from '../hw/device.ts';
+import type { WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { PciBus } from '../hw/pci-bus.ts';
 import type { PortBus } from '../hw/ports.ts';
+
+/** Suspend to RAM: processors off, memory kept, until something wakes the machine by a reset that firmware knows of. */
+export interface SuspendToRam {
+  /** The guest has asked for it. To be set by the machine. */
+  onSuspend: () => void;
+  /** Something has happened that may wake it. To be set by the machine. */
+  onWake: (cause: WakeCause) => void;
+  /** The machine sleeps now. */
+  asleep(): void;
+  /** Whether the guest has asked to be woken by this. */
+  wakesFrom(cause: WakeCause): boolean;
+  /** Wakes the machine: by `reset`, with what firmware relies on left as it was. */
+  wake(cause: WakeCause, reset: () => void): void;
+}
 
 export interface MachineBoard {
   readonly bus: Bus;
@@ -20,6 +35,8 @@ export interface MachineBoard {
   resetAll(): void;
   /** Presses the power button; absent where there is none. */
   powerButton?(): void;
+  /** Absent where the board cannot. */
+  readonly suspendToRam?: SuspendToRam;
   /** The guest powered off; `code` is 0 or what it failed with. To be set by the machine. */
   onPoweroff: (code: number) => void;
   /** The guest asked for a reset. To be set by the machine, which calls `resetAll` between two instructions. */

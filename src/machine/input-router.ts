@@ -21,6 +21,8 @@ interface Waiting {
 export class InputRouter implements MachineInput {
   private readonly clock: Clock;
   private readonly timer: Timer;
+  /** Somebody presses a key or a button. */
+  onPressed: (() => void) | undefined;
   private sinks: InputSink[] = [];
   private waiting: Waiting[] = [];
   /** When the last key changed and how long it must stay so, nanoseconds. */
@@ -48,6 +50,7 @@ export class InputRouter implements MachineInput {
       takers[i]?.input(event);
     });
     for (const sink of new Set(takers)) sink?.sync();
+    if (events.some((event) => (event.type === 'key' || event.type === 'btn') && event.down)) this.onPressed?.();
     return undefined;
   }
 

@@ -3,6 +3,7 @@ import type { AcceleratorOptions, Board, SpaceAccelerator, StateVcpu } from '../
 import type { SwitchingOptions } from '../accel/create.ts';
 import { KvmError, type KvmPort } from '../accel/kvm/port.ts';
 import type { AcceleratorName, SwitchingAccelerator } from '../accel/switching.ts';
+import type { WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { DeviceLog, Dma } from '../hw/device.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { MachineInput, VcpuView } from './api.ts';
@@ -21,7 +22,7 @@ export interface MachineParts {
   readonly board: MachineBoard;
   readonly log: DeviceLog;
   /** What the guest may ask for; to be set by the machine. */
-  readonly outcome: { poweroff(code: number): void; reset(): void };
+  readonly outcome: { poweroff(code: number): void; reset(): void; suspend(): void; wake(cause: WakeCause): void };
   /** Power-on state of the vCPUs; the board has been reset. */
   resetCpus(): void;
   readonly display?: DisplaySource;

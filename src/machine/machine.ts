@@ -6,6 +6,7 @@
  * power-off) happens between two slices of the run loop.
  */
 import type { AcceleratorName } from '../accel/switching.ts';
+import type { WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { DeviceLog } from '../hw/device.ts';
 import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from './api.ts';
 import type { MachineConfig } from './config.ts';
@@ -16,7 +17,10 @@ import { assemble } from './machine-assemble.ts';
 import { type MachineParts, view } from './machine-parts.ts';
 
 /** What has been asked of a machine while a vCPU was running. */
-type Request = { readonly kind: 'reset' } | { readonly kind: 'poweroff'; readonly code: number };
+type Request =
+  | { readonly kind: 'reset' | 'suspend' }
+  | { readonly kind: 'wake'; readonly cause: WakeCause }
+  | { readonly kind: 'poweroff'; readonly code: number };
 
 export class Machine implements MachineApi {
   readonly name: string;
@@ -62,6 +66,8 @@ export class Machine implements MachineApi {
     this.vcpus = accel.vcpus.map((vcpu, index) => view(vcpu, () => loop.attend(index)));
     outcome.poweroff = (code) => this.ask({ kind: 'poweroff', code });
     outcome.reset = () => this.ask({ kind: 'reset' });
+    outcome.suspend = () => this.ask({ kind: 'suspend' });
+    outcome.wake = (cause) => void this.wake(cause);
     this.resetAll();
   }
 
@@ -109,6 +115,14 @@ export class Machine implements MachineApi {
   powerdown(): void {
     if (this.board.powerButton) this.board.powerButton();
     else this.log.unimplemented(this.name, 'there is no power button');
+  }
+
+  get canSuspend(): boolean {
+    return this.board.suspendToRam !== undefined;
+  }
+
+  wakeup(): boolean {
+    return this.wake('other');
   }
 
   stop(cause: ShutdownCause = 'host-qmp-quit'): Promise<void> {
@@ -189,7 +203,7 @@ export class Machine implements MachineApi {
   }
 
   private ask(request: Request): void {
-    if (this.current === 'running') {
+    if (this.current === 'running' || this.current === 'suspended') {
       // The first word counts: a guest that powers off and resets at once is off.
       this.request ??= request;
       this.loop.stop();
@@ -199,18 +213,37 @@ export class Machine implements MachineApi {
     this.fulfil(request);
   }
 
+  /** False where the machine does not sleep; what the guest has not asked for does not wake it. */
+  private wake(cause: WakeCause): boolean {
+    if (this.current !== 'suspended') return false;
+    if (this.board.suspendToRam?.wakesFrom(cause)) this.ask({ kind: 'wake', cause });
+    return true;
+  }
+
   private fulfil(request: Request): void {
     if (request.kind === 'poweroff') this.off('guest-shutdown', request.code);
-    else if (this.config.noReboot) this.off('guest-reset', 0);
+    else if (request.kind === 'suspend') this.suspend();
+    else if (request.kind === 'wake') {
+      this.board.suspendToRam?.wake(request.cause, () => this.resetAll());
+      this.enter('running');
+    } else if (this.config.noReboot) this.off('guest-reset', 0);
     else {
       this.resetAll();
       this.emit('reset', { cause: 'guest-reset' });
       // A machine that was off stands ready again, as QEMU's does.
       if (this.current === 'shutdown' || this.current === 'internal-error') this.enter('paused');
+      if (this.current === 'suspended') this.halt('prelaunch');
     }
   }
 
+  private suspend(): void {
+    this.loop.suspended = true;
+    this.board.suspendToRam?.asleep();
+    this.enter('suspended');
+  }
+
   private resetAll(): void {
+    this.loop.suspended = false;
     this.board.resetAll();
     this.resetCpus();
     this.loop.attendAll();

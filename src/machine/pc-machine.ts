@@ -181,9 +181,21 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
         events: late.events?.[index],
       }),
   );
-  const outcome = { poweroff: (_: number) => {}, reset: () => {} };
-  board.onPoweroff = (code) => outcome.poweroff(code);
-  board.onReset = () => outcome.reset();
+  const outcome: MachineParts['outcome'] = { poweroff() {}, reset() {}, suspend() {}, wake() {} };
+  /** The instruction that asked for a reset, for sleep or for the end is the last one. */
+  const last = (ask: () => void) => {
+    for (const state of states) {
+      state.stopped = true;
+      state.attention = true;
+    }
+    ask();
+  };
+  board.onPoweroff = (code) => last(() => outcome.poweroff(code));
+  board.onReset = () => last(() => outcome.reset());
+  if (board.suspendToRam) {
+    board.suspendToRam.onSuspend = () => last(() => outcome.suspend());
+    board.suspendToRam.onWake = (cause) => outcome.wake(cause);
+  }
   /** A counter that KVM cannot set is the machine's under each accelerator, and for all processors alike. */
   const counterSkew = (): bigint => {
     if (offer?.tscFixed === undefined || !known) return 0n;
@@ -208,6 +220,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   };
   const router = new InputRouter(clock);
   for (const sink of board.inputs) router.add(sink);
+  router.onPressed = () => board.suspendToRam?.onWake('other');
   const input = board.inputs.length > 0 ? router : undefined;
   return { accel, hooks, clock, loop, board, log, outcome, resetCpus, display: board.display, input };
 }

@@ -18,12 +18,12 @@ import { Ich9Lpc } from '../devices/q35/ich9-lpc.ts';
 import { Ich9Smbus } from '../devices/q35/ich9-smbus.ts';
 import { Mch } from '../devices/q35/mch.ts';
 import { Vga } from '../devices/vga/vga.ts';
-import type { AcpiPm } from '../hw/acpi/acpi-pm.ts';
+import type { AcpiPm, SleepState, WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { InputSink } from '../hw/input.ts';
 import { config32, type PciFunction } from '../hw/pci.ts';
 import { PciBus } from '../hw/pci-bus.ts';
-import type { MachineBoard } from './board.ts';
+import type { MachineBoard, SuspendToRam } from './board.ts';
 import type { MachineConfig } from './config.ts';
 import { hole64, pcAcpi } from './pc-acpi.ts';
 import { PcChipset, serialPorts } from './pc-chipset.ts';
@@ -36,6 +36,7 @@ import { type PcMemory, ramRanges, splitMemory } from './pc-memory.ts';
 import { PcMemoryMap } from './pc-memory-map.ts';
 import { type PcKind, PC_NAMES, versionOf } from './pc-names.ts';
 import type { PcParts } from './pc-parts.ts';
+import { PAM_REGISTERS } from '../hw/pam.ts';
 import { addVga, placeVga, plugPciDevices } from './pc-pci.ts';
 import { smbios } from './smbios.ts';
 import { firmwareBoot } from './x86-boot.ts';
@@ -45,6 +46,8 @@ const MIB = 2 ** 20;
 /** RAM at the end of what lies below 4 GiB that firmware takes for tables. */
 const FIRMWARE_RESERVE = 0x28_000;
 const HOTPLUG_PORT = 0xae00;
+/** CMOS memory: what firmware is to do after a reset. */
+const SHUTDOWN_STATUS = { at: 0x0f, RESUME: 0xfe } as const;
 const DEFAULT_PM_BASE = 0x600;
 const DEFAULT_MMCONFIG = 0xb000_0000;
 
@@ -101,12 +104,28 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
     outcome: {
       reset: () => board.onReset(),
       sleep: (state) => {
-        if (state === 's3') log.unimplemented(config.machine, 'suspend to RAM');
+        if (state === 's3') suspendToRam?.onSuspend();
         else board.onPoweroff(0);
       },
+      wake: (cause) => suspendToRam?.onWake(cause),
     },
   };
   const pci = kind === 'pc' ? i440fx(context) : kind === 'q35' ? q35(context) : isaOnly(context);
+  const suspendToRam: SuspendToRam | undefined = pci && {
+    onSuspend() {},
+    onWake() {},
+    asleep: () => chipset.rtc?.setCmos(SHUTDOWN_STATUS.at, SHUTDOWN_STATUS.RESUME),
+    wakesFrom: (cause) => pci.pm.wakesFrom(cause),
+    wake(cause, reset) {
+      // Firmware's resume code, and what it remembers, are in shadow RAM.
+      const { fn, pam } = pci.northBridge;
+      const shadow = Array.from({ length: PAM_REGISTERS }, (_, i) => fn.readConfig(pam + i, 1));
+      reset();
+      for (const [i, value] of shadow.entries()) fn.writeConfig(pam + i, 1, value);
+      pci.pm.woken(cause);
+    },
+  };
+  if (chipset.rtc) chipset.rtc.onAlarm = () => suspendToRam?.onWake('rtc');
   const boot = pci ? plugPciDevices(chipset, pci.bus).boot : [];
   const ide = drives
     .filter(({ bootIndex }) => bootIndex !== undefined)
@@ -181,6 +200,7 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
       lowFirmware?.();
     },
     pci: pci?.bus,
+    suspendToRam,
     powerButton: pci && (() => void pci.pm.powerButton()),
     onPoweroff() {},
     onReset() {},
@@ -207,12 +227,14 @@ interface Context {
   readonly memory: PcMemory;
   readonly map: PcMemoryMap;
   readonly drives: readonly PlacedDrive[];
-  readonly outcome: { reset(): void; sleep(state: 's3' | 's4' | 's5'): void };
+  readonly outcome: { reset(): void; sleep(state: SleepState): void; wake(cause: WakeCause): void };
 }
 
 interface PciBoard {
   readonly bus: PciBus;
   readonly pm: AcpiPm;
+  /** The host bridge, and where its registers of shadow RAM begin. */
+  readonly northBridge: { readonly fn: PciFunction; readonly pam: number };
   /** Where firmware has put what the tables tell. */
   acpi(): { readonly pmBase: number; readonly mmconfig?: number };
 }
@@ -240,7 +262,8 @@ function i440fx({ chipset, drives, map, outcome }: Context): PciBoard {
   const host = chipset.add(new PciHost('i440fx-pcihost', wiring.log, bus));
   chipset.port(host.name, 0xcf8, 8, host.mmio);
   ports.add('piix3-reset', Piix3.resetPort, 1, piix.resetControl, 1);
-  addFunction(chipset, bus, new I440fx({ name: 'i440fx', ramSize: config.memory, control: map }), 0);
+  const northBridge = new I440fx({ name: 'i440fx', ramSize: config.memory, control: map });
+  addFunction(chipset, bus, northBridge, 0);
   addFunction(chipset, bus, piix, 1);
   const ide = new Piix3Ide('piix3-ide', wiring, [chipset.gsi(14), chipset.gsi(15)]);
   chipset.devices.push(...ide.channels);
@@ -253,6 +276,7 @@ function i440fx({ chipset, drives, map, outcome }: Context): PciBoard {
     ports,
     sci: chipset.gsi(9),
     sleep: outcome.sleep,
+    wake: outcome.wake,
     parallel: parallelPorts(config).includes(true),
     serials: serialPorts(config).filter((there) => there).length,
   });
@@ -273,6 +297,7 @@ function i440fx({ chipset, drives, map, outcome }: Context): PciBoard {
   return {
     bus,
     pm: pm.pm,
+    northBridge: { fn: northBridge, pam: I440fx.pam },
     acpi: () => ({ pmBase: config32(pm, 0x40) & 0xffc0 || DEFAULT_PM_BASE }),
   };
 }
@@ -287,6 +312,7 @@ function q35({ chipset, drives, map, outcome }: Context): PciBoard {
     ports,
     gsi: Array.from({ length: 24 }, (_, gsi) => chipset.gsi(gsi)),
     sleep: outcome.sleep,
+    wake: outcome.wake,
     reset: outcome.reset,
     serials: serialPorts(config).filter((there) => there).length,
     parallel: parallelPorts(config).includes(true),
@@ -315,6 +341,7 @@ function q35({ chipset, drives, map, outcome }: Context): PciBoard {
   return {
     bus,
     pm: lpc.pm,
+    northBridge: { fn: mch, pam: Mch.pam },
     acpi: () => {
       const ecam = config32(mch, 0x60);
       return {

@@ -78,7 +78,7 @@ export async function assembleVirt(config: MachineConfig, host: MachineHost): Pr
   const board = await buildVirt(config, cpu, { wiring: { clock, dma, log }, irq, random });
   late.bus = board.bus;
   late.clint = board.clint;
-  const outcome = { poweroff: (_: number) => {}, reset: () => {} };
+  const outcome: MachineParts['outcome'] = { poweroff() {}, reset() {}, suspend() {}, wake() {} };
   board.onPoweroff = (code) => outcome.poweroff(code);
   board.onReset = () => outcome.reset();
   if (board.boot.mode === 'supervisor') {

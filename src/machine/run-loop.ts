@@ -52,6 +52,8 @@ export class RunLoop {
   /** Instructions a millisecond, measured. */
   private speed = 2000;
   private stopping = false;
+  /** No vCPU runs, while time passes and devices go on: the machine is suspended. */
+  suspended = false;
   private sleeping: Sleep | undefined;
   private current = -1;
   private lastYield = 0;
@@ -141,6 +143,7 @@ export class RunLoop {
     const { vcpus } = this;
     const { clock } = this.parts;
     clock.runTimers();
+    if (this.suspended) return this.due(clock.next());
     for (let n = 0; n < vcpus.length && !this.stopping; n++) {
       const at = this.wakeAt[n];
       if (at === Infinity || (at > 0 && at > clock.now())) continue;
@@ -148,7 +151,12 @@ export class RunLoop {
     }
     let earliest = clock.next();
     for (const at of this.wakeAt) if (at < earliest) earliest = at;
-    return earliest <= 0 || earliest <= clock.now() ? 0 : earliest;
+    return this.due(earliest);
+  }
+
+  /** 0 for a deadline that has come. */
+  private due(deadline: number): number {
+    return deadline <= 0 || deadline <= this.parts.clock.now() ? 0 : deadline;
   }
 
   private slice(n: number): void {

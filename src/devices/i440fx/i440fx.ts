@@ -23,6 +23,8 @@ export interface I440fxOptions {
 export class I440fx extends PciFunction {
   private readonly control: ShadowControl;
   private readonly pam: Pam;
+  /** Where the attribute maps begin in configuration space. */
+  static readonly pam = REGISTER.PAM0;
 
   constructor(options: I440fxOptions) {
     super({

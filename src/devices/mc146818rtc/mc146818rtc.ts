@@ -67,6 +67,8 @@ export class Mc146818Rtc implements Device<typeof STATE> {
   readonly log: DeviceLog;
   /** Two ports at 0x70. */
   readonly mmio: Mmio;
+  /** The alarm that the guest asked for has rung: it may wake a machine that sleeps. */
+  onAlarm: (() => void) | undefined;
   private readonly wiring: Wiring;
   private readonly irq: IrqLine;
   private readonly timer: Timer;
@@ -247,7 +249,10 @@ export class Mc146818Rtc implements Device<typeof STATE> {
     const second = Math.floor(this.now() / 1000);
     if (!state.halted) {
       if (second > state.updated) cmos[C] |= REG_C.UF;
-      if (nextAlarm(cmos, state.updated, this.format()) <= second) cmos[C] |= REG_C.AF;
+      if (nextAlarm(cmos, state.updated, this.format()) <= second) {
+        cmos[C] |= REG_C.AF;
+        if (cmos[B] & REG_B.AIE) this.onAlarm?.();
+      }
     }
     state.updated = second;
     if (cmos[C] & cmos[B] & REG_C.FLAGS) cmos[C] |= REG_C.IRQF;

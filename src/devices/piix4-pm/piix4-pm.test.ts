@@ -77,7 +77,7 @@ test('power button, sleep states and general-purpose events', () => {
   ports.write(0xafe0, 1, 2);
   assert.equal(sci.level, false);
   chip.pm.reset();
-  chip.pm.woken();
+  chip.pm.woken('other');
   assert.equal(ports.read(0xb000, 2) & ~PM1.TIMER, PM1.WAKE | PM1.POWER_BUTTON);
 });
 

@@ -5,7 +5,7 @@
  * Management". As in QEMU, ACPI's general-purpose events have their own ports
  * at 0xafe0, and the SMI command ports switch ACPI on and off by themselves.
  */
-import { AcpiPm, type SleepState } from '../../hw/acpi/acpi-pm.ts';
+import { AcpiPm, type SleepState, type WakeCause } from '../../hw/acpi/acpi-pm.ts';
 import type { IrqLine, Mmio, Wiring } from '../../hw/device.ts';
 import { config32, PciFunction } from '../../hw/pci.ts';
 import type { PortBus } from '../../hw/ports.ts';
@@ -29,6 +29,8 @@ export interface Piix4PmOptions {
   /** The guest raised a system management interrupt. Without it the chip says that its firmware has set this up. */
   readonly smi?: () => void;
   readonly sleep: (state: SleepState) => void;
+  /** The power management timer has rung. */
+  readonly wake?: (cause: WakeCause) => void;
   readonly smbus?: ReadonlyMap<number, SmbusDevice>;
   /** Whether the board has a parallel port and serial ports, which the chip's registers tell. */
   readonly parallel?: boolean;
@@ -64,6 +66,7 @@ export class Piix4Pm extends PciFunction {
       sci: options.sci,
       gpeLength: GPE_LENGTH,
       sleep: options.sleep,
+      wake: options.wake,
     });
     this.smbus = new SmbusHost(`${name}.smbus`, wiring.log, options.smbus ?? new Map());
     this.describe(options);

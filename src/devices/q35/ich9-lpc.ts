@@ -7,7 +7,7 @@
  * I/O Registers". As in QEMU, the SMI command ports switch ACPI by themselves.
  */
 import { readU16, readU32, writeU16, writeU32 } from '../../bits/endian.ts';
-import { AcpiPm, type SleepState } from '../../hw/acpi/acpi-pm.ts';
+import { AcpiPm, type SleepState, type WakeCause } from '../../hw/acpi/acpi-pm.ts';
 import type { Bus } from '../../hw/bus.ts';
 import type { AccessSize, IrqLine, Mmio, Wiring } from '../../hw/device.ts';
 import { config32, PciFunction } from '../../hw/pci.ts';
@@ -52,6 +52,8 @@ export interface Ich9LpcOptions {
   readonly gsi: readonly IrqLine[];
   readonly smi?: () => void;
   readonly sleep: (state: SleepState) => void;
+  /** The power management timer has rung. */
+  readonly wake?: (cause: WakeCause) => void;
   /** The guest or the watchdog resets the machine. */
   readonly reset: (cause: 'guest' | 'watchdog') => void;
   readonly serials?: number;
@@ -112,7 +114,14 @@ export class Ich9Lpc extends PciFunction {
     );
     ports.add(`${name}.apm`, APM_PORT, 2, this.apm());
     ports.add(`${name}.reset`, Ich9Lpc.resetPort, 1, this.resetControl(), 1);
-    this.pm = new AcpiPm({ name: `${name}.acpi`, wiring, sci, gpeLength: PM.GPE0_LENGTH, sleep: options.sleep });
+    this.pm = new AcpiPm({
+      name: `${name}.acpi`,
+      wiring,
+      sci,
+      gpeLength: PM.GPE0_LENGTH,
+      sleep: options.sleep,
+      wake: options.wake,
+    });
     this.tco = new Ich9Tco({
       name: `${name}.tco`,
       wiring,

@@ -40,6 +40,8 @@ export interface MchOptions {
 export class Mch extends PciFunction {
   private readonly control: ShadowControl;
   private readonly pam: Pam;
+  /** Where the attribute maps begin in configuration space. */
+  static readonly pam = REGISTER.PAM0;
   private readonly ecam: Window;
   private readonly extendedTseg: number;
 

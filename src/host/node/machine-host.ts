@@ -7,14 +7,17 @@ import { kvmFlavour } from './kvm/kvm-flavour.ts';
 import { codeStore } from './code-store.ts';
 import { openCompiler } from './jit-compiler.ts';
 import { hot } from './jit-tiering.ts';
+import { WallClock } from './wall-clock.ts';
 
 export class NodeMachineHost {
+  private readonly wall = new WallClock();
+
   now(): number {
     return performance.now();
   }
 
   epoch(): number {
-    return Date.now();
+    return this.wall.now();
   }
 
   yield(): Promise<void> {

@@ -34,6 +34,11 @@ const CONTROL = { SCI_ENABLE: 1, SLEEP_ENABLE: 0x2000 } as const;
 /** Suspend to RAM, suspend to disk, soft off. */
 export type SleepState = 's3' | 's4' | 's5';
 
+/** What may wake a machine from S3: the clock's alarm, the power management timer, or somebody at its keys. */
+export type WakeCause = 'rtc' | 'timer' | 'other';
+/** Without a cause of ACPI's own it was the power button. */
+const WAKE_STATUS = { rtc: PM1.RTC, timer: PM1.TIMER, other: PM1.POWER_BUTTON } as const;
+
 const STATE = layout('acpi-pm', 1, {
   status: u16, // PM1
   enable: u16,
@@ -63,6 +68,8 @@ export interface AcpiPmOptions {
   readonly gpeLength: number;
   /** The guest asks the machine to sleep or to power off. */
   readonly sleep: (state: SleepState) => void;
+  /** The power management timer has rung. */
+  readonly wake?: (cause: WakeCause) => void;
   /** SLP_TYP of suspend to disk; 2 when absent. */
   readonly s4Type?: number;
 }
@@ -83,7 +90,10 @@ export class AcpiPm implements Device<typeof STATE> {
     this.name = options.name;
     this.log = options.wiring.log;
     this.options = options;
-    this.alarm = options.wiring.clock.timer(() => this.output());
+    this.alarm = options.wiring.clock.timer(() => {
+      this.output();
+      options.wake?.('timer');
+    });
     const registers = REGISTERS.on(this);
     this.mmio = {
       // Two registers of 16 bits may be reached as one of 32; the timer is read at one instant.
@@ -135,9 +145,14 @@ export class AcpiPm implements Device<typeof STATE> {
     this.output();
   }
 
-  /** The machine woke up from S3: after its reset. Without a cause the power button is it. */
-  woken(cause: number = PM1.POWER_BUTTON): void {
-    this.state.status |= PM1.WAKE | cause;
+  /** Whether the guest has asked to be woken by this. */
+  wakesFrom(cause: WakeCause): boolean {
+    return cause === 'other' || (this.state.enable & WAKE_STATUS[cause]) !== 0;
+  }
+
+  /** The machine woke up from S3: after its reset. */
+  woken(cause: WakeCause): void {
+    this.state.status |= PM1.WAKE | WAKE_STATUS[cause];
     this.output();
   }
 
