@@ -7,7 +7,7 @@ import type { Isa } from '../isa/isa.ts';
 import type { AcceleratorOptions, SpaceAccelerator, StateVcpu } from './accelerator.ts';
 import type { CpuState } from './cpu-state.ts';
 import type { Ground } from './jit/ground.ts';
-import type { KvmArch, KvmArchOptions, KvmEvents } from './kvm/arch.ts';
+import type { KvmArch, KvmArchOptions, KvmEvents, KvmIrqchip } from './kvm/arch.ts';
 import { KvmError, type KvmPort } from './kvm/port.ts';
 import { type AcceleratorName, type Fallback, SwitchingAccelerator } from './switching.ts';
 
@@ -32,6 +32,8 @@ export interface SwitchingOptions extends AcceleratorOptions {
   readonly stay?: boolean | undefined;
   /** Under KVM: vCPUs have threads of their own. */
   readonly threaded?: boolean | undefined;
+  /** Under KVM: interrupt controllers in the kernel. */
+  readonly irqchip?: KvmIrqchip | undefined;
   /** Why KVM cannot run this machine, whatever the host has; undefined: it can. */
   readonly noKvm?: string | undefined;
   readonly counterHz?: KvmArchOptions['counterHz'];
@@ -91,7 +93,7 @@ async function openKvm(
   if (options.noKvm !== undefined) throw new KvmError('kvm-machine', options.noKvm, 'use -accel jit');
   if (!options.kvm) throw new KvmError('kvm-host', 'this host has no way to KVM', 'use -accel jit');
   const { counterHz, identify } = options;
-  const { arch, events } = await loadKvmArch(options.isa);
+  const { arch, events } = await loadKvmArch(options.isa, options.irqchip);
   const { KvmAccelerator } = await import('./kvm/kvm.ts');
   const kvm = options.kvm();
   try {
@@ -107,6 +109,7 @@ async function openKvm(
       translate: (state, virtual) => reference.vcpus[state.index].translate(virtual),
       emulate: fallback,
       threaded: options.threaded,
+      irqchip: options.irqchip,
       slow,
     });
   } catch (error) {
@@ -115,7 +118,10 @@ async function openKvm(
   }
 }
 
-async function loadKvmArch(isa: Isa): Promise<{ readonly arch: KvmArch; readonly events: KvmEvents }> {
+async function loadKvmArch(
+  isa: Isa,
+  irqchip: KvmIrqchip | undefined,
+): Promise<{ readonly arch: KvmArch; readonly events: KvmEvents }> {
   if (isa.name !== 'x86_64')
     throw new KvmError('kvm-machine', `there is no KVM for ${isa.name} guests here yet`, 'use -accel jit');
   const [{ X86KvmArch }, { x86Interrupts }] = await Promise.all([
@@ -123,5 +129,5 @@ async function loadKvmArch(isa: Isa): Promise<{ readonly arch: KvmArch; readonly
     import('./kvm/x86/interrupts.ts'),
   ]);
   const arch = new X86KvmArch();
-  return { arch, events: x86Interrupts(arch) };
+  return { arch, events: x86Interrupts(arch, irqchip) };
 }

@@ -16,7 +16,7 @@ export interface Topic {
 }
 
 const describe = (
-  topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit' | 'kvm' | 'pic' | 'pci',
+  topic: Parameters<Asker['control']['machine']['describe']>[0],
   help: string,
 ): Topic => ({
   help,
@@ -59,8 +59,10 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
         .map((line, i) => `${i}: '${line}'\n`)
         .join(''),
   },
+  irq: describe('irq', 'show the interrupts statistics'),
   jit: describe('jit', 'show what the compiler has done'),
   kvm: describe('kvm', 'show KVM information, and what has left it for which reasons'),
+  lapic: describe('lapic', 'show local APIC state'),
   mice: {
     help: 'show which guest mouse is receiving events',
     run({ control }) {
@@ -107,6 +109,6 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
 
 /** Topics that QEMU has and this monitor does not. */
 export const OTHER_TOPICS: readonly string[] =
-  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads irq lapic mem memdev memory-devices memory_size_summary migrate migrate_capabilities migrate_parameters network numa opcount profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
+  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads mem memdev memory-devices memory_size_summary migrate migrate_capabilities migrate_parameters network numa opcount profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
     ' ',
   );

@@ -90,6 +90,6 @@ export interface MachineApi {
   writeMemory(address: number, data: Uint8Array): boolean;
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void;
   /** Lines for `info qtree`, `info mtree`, ... */
-  describe(topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit' | 'kvm' | 'pic' | 'pci'): string;
+  describe(topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit' | 'kvm' | 'pic' | 'lapic' | 'irq' | 'pci'): string;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -77,6 +77,13 @@ export interface MachineConfig {
   readonly accelStay?: boolean;
   /** Under KVM: vCPUs have threads of their own; yes with several when left out. */
   readonly accelThreads?: boolean;
+  /**
+   * Under KVM: interrupt controllers and timers in the kernel, only the processors' own, or none; where the kernel can.
+   * Left out: what is fastest.
+   */
+  readonly kernelIrqchip?: 'on' | 'split' | 'off';
+  /** Under KVM with those: a processor that waits is looked at for so long before its thread sleeps, ns. */
+  readonly haltPollNs?: number;
   readonly cpu: CpuConfig;
   readonly cpus: number;
   /** Bytes of RAM. */

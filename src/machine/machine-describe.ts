@@ -4,6 +4,7 @@ import { describeKvm } from './kvm-describe.ts';
 import type { MachineApi } from './api.ts';
 import type { MachineConfig } from './config.ts';
 import type { MachineBoard } from './board.ts';
+import { describeIrq, describeLapics } from './pc-describe-apic.ts';
 import { describePci, describePic } from './pc-describe.ts';
 
 export type DescribeTopic = Parameters<MachineApi['describe']>[0];
@@ -47,6 +48,10 @@ export function describe(
       return describeKvm(accel);
     case 'pic':
       return describePic(board);
+    case 'lapic':
+      return describeLapics(board);
+    case 'irq':
+      return describeIrq(board);
     case 'pci':
       return describePci(board.pci);
     case 'jit':

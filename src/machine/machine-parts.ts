@@ -25,6 +25,8 @@ export interface MachineParts {
   readonly outcome: { poweroff(code: number): void; reset(): void; suspend(): void; wake(cause: WakeCause): void };
   /** Power-on state of the vCPUs; the board has been reset. */
   resetCpus(): void;
+  /** Brings back what of the board is in the kernel: somebody is going to look at it, or change it. */
+  readonly chips?: () => void;
   readonly display?: DisplaySource;
   readonly input?: MachineInput;
 }
@@ -123,6 +125,7 @@ export function view(vcpu: StateVcpu, changed: () => void): VcpuView {
       return vcpu.instructions;
     },
     get halted() {
+      vcpu.sync?.(); // it may wait in the kernel
       return state.waiting || state.stopped;
     },
     registerNames: () => vcpu.registerNames(),

@@ -36,6 +36,7 @@ export class Machine implements MachineApi {
   private readonly board: MachineParts['board'];
   private readonly log: DeviceLog;
   private readonly resetCpus: () => void;
+  private readonly chips: () => void;
   private readonly listeners = new Map<keyof MachineEvents, Set<(value: never) => void>>();
   private current: RunState = 'prelaunch';
   /** The run loop's life, while it lives. */
@@ -54,6 +55,7 @@ export class Machine implements MachineApi {
   private constructor(config: MachineConfig, parts: MachineParts) {
     const { accel, clock, loop, board, log, outcome } = parts;
     this.resetCpus = parts.resetCpus;
+    this.chips = parts.chips ?? (() => {});
     this.display = parts.display;
     this.input = parts.input;
     this.name = config.machine;
@@ -157,6 +159,7 @@ export class Machine implements MachineApi {
   }
 
   describe(topic: DescribeTopic): string {
+    if (topic === 'pic' || topic === 'lapic') this.chips();
     return describe(topic, this.config, this.board, this.accel);
   }
 
@@ -193,7 +196,12 @@ export class Machine implements MachineApi {
     } catch (error) {
       this.fail(error);
     } finally {
-      this.stopTime();
+      try {
+        this.stopTime();
+      } catch (error) {
+        // What fails here has mostly failed before.
+        if (this.current !== 'internal-error') this.fail(error);
+      }
     }
   }
 
@@ -237,6 +245,7 @@ export class Machine implements MachineApi {
   }
 
   private suspend(): void {
+    this.chips();
     this.loop.suspended = true;
     this.board.suspendToRam?.asleep();
     this.enter('suspended');
@@ -244,6 +253,7 @@ export class Machine implements MachineApi {
 
   private resetAll(): void {
     this.loop.suspended = false;
+    this.chips();
     this.board.resetAll();
     this.resetCpus();
     this.loop.attendAll();

@@ -12,7 +12,7 @@ import { FW_CFG_PORTS, FwCfg } from '../devices/fw-cfg/fw-cfg.ts';
 import { Hpet } from '../devices/hpet/hpet.ts';
 import { I8254 } from '../devices/i8254/i8254.ts';
 import { I8259 } from '../devices/i8259/i8259.ts';
-import { IoApic } from '../devices/ioapic/ioapic.ts';
+import { IoApic, IOAPIC_VERSION } from '../devices/ioapic/ioapic.ts';
 import { Mc146818Rtc } from '../devices/mc146818rtc/mc146818rtc.ts';
 import { Ns16550a } from '../devices/ns16550a/ns16550a.ts';
 import { PcSpeaker } from '../devices/pcspk/pcspk.ts';
@@ -40,6 +40,16 @@ export function serialPorts({ serials, defaults }: MachineConfig): boolean[] {
   return serials.slice(0, SERIAL_PORTS.length).map((backend) => backend !== undefined);
 }
 
+/** Where interrupt controllers are while they are not the chipset's own: in the kernel. */
+export interface ChipsElsewhere {
+  /** A message-signalled interrupt. */
+  message(address: number, data: number): void;
+  /** The level of a global interrupt, where all of them are elsewhere. */
+  wire?(gsi: number, level: boolean): void;
+  /** Somebody reaches for the registers of one; `local`: of a local APIC. They are wanted here. */
+  reach(local: boolean): void;
+}
+
 export interface ChipsetOptions {
   readonly pic: boolean;
   readonly pit: boolean;
@@ -62,7 +72,16 @@ export class PcChipset {
   readonly pic: I8259 | undefined;
   readonly rtc: Mc146818Rtc | undefined;
   readonly pit: I8254 | undefined;
+  readonly speaker: PcSpeaker | undefined;
+  readonly hpet: Hpet | undefined;
   readonly fwCfg: FwCfg;
+  /** The levels of the global interrupts, a bit each. */
+  levels = 0;
+  /** How often each of them rose. */
+  readonly rises: number[] = new Array(GSIS).fill(0);
+  /** Levels change, and nobody hears of it. */
+  silent = false;
+  private elsewhere: ChipsElsewhere | undefined;
   private readonly gsis: readonly SharedLine[];
 
   constructor(config: MachineConfig, parts: PcParts, options: ChipsetOptions) {
@@ -73,15 +92,16 @@ export class PcChipset {
     const { log } = wiring;
     if (options.pic) {
       this.pic = this.add(new I8259('i8259', log, { set: (level) => this.external(level) }));
-      this.ports.add('i8259', 0x20, 2, this.pic.master);
-      this.ports.add('i8259', 0xa0, 2, this.pic.slave);
-      this.ports.add('i8259', 0x4d0, 2, this.pic.elcr);
+      this.ports.add('i8259', 0x20, 2, this.wanted(this.pic.master));
+      this.ports.add('i8259', 0xa0, 2, this.wanted(this.pic.slave));
+      this.ports.add('i8259', 0x4d0, 2, this.wanted(this.pic.elcr));
     }
     this.apics = parts.apics ? parts.cpus.map((_, index) => this.localApic(index)) : [];
     if (parts.apics) {
       this.apicWindow();
-      const ioApic = this.add(new IoApic('ioapic', log, this.apicBus));
-      this.bus.add('ioapic', IO_APIC, APIC_WINDOW, ioApic.mmio);
+      const version = parts.kernelIoApic ? IOAPIC_VERSION.KVM : IOAPIC_VERSION.EOI;
+      const ioApic = this.add(new IoApic('ioapic', log, this.apicBus, version));
+      this.bus.add('ioapic', IO_APIC, APIC_WINDOW, this.wanted(ioApic.mmio));
       this.apicBus.onEndOfInterrupt((vector) => ioApic.endOfInterrupt(vector));
       this.ioApic = ioApic;
     }
@@ -95,12 +115,13 @@ export class PcChipset {
             Array.from({ length: GSIS }, (_, gsi) => this.gsi(gsi)),
             options.hpetRoutes,
           );
+    this.hpet = hpet;
     if (options.pit) {
       this.pit = new I8254('i8254', wiring, hpet?.pit ?? this.gsi(0));
-      this.port('i8254', 0x40, 4, this.pit.mmio);
-      const speaker = new PcSpeaker('pcspk', wiring, this.pit);
-      this.port('pcspk', 0x61, 1, speaker.mmio);
-      this.devices.push(this.pit, speaker);
+      this.port('i8254', 0x40, 4, this.wanted(this.pit.mmio));
+      this.speaker = new PcSpeaker('pcspk', wiring, this.pit);
+      this.port('pcspk', 0x61, 1, this.wanted(this.speaker.mmio));
+      this.devices.push(this.pit, this.speaker);
     }
     if (options.rtc) {
       this.rtc = this.add(new Mc146818Rtc('rtc', wiring, hpet?.rtc ?? this.gsi(8)));
@@ -133,8 +154,35 @@ export class PcChipset {
     if ((address % 2 ** 32) >>> 20 === 0xfee) this.apicBus.msi(address, data);
   }
 
+  /** Interrupts go elsewhere from here on; undefined: they are the chipset's own again. */
+  go(elsewhere: ChipsElsewhere | undefined): void {
+    this.elsewhere = elsewhere;
+    this.apicBus.remote = elsewhere && ((address, data) => elsewhere.message(address, data));
+  }
+
+  /** Somebody wants the chipset's own interrupt controllers, or its local APICs. */
+  reach(local: boolean): void {
+    this.elsewhere?.reach(local);
+  }
+
+  /** Registers that have to be here when they are read or written. */
+  private wanted(mmio: Mmio, local = false): Mmio {
+    return {
+      ...mmio,
+      read: (offset, size) => {
+        this.elsewhere?.reach(local);
+        return mmio.read(offset, size);
+      },
+      write: (offset, size, value) => {
+        this.elsewhere?.reach(local);
+        mmio.write(offset, size, value);
+      },
+    };
+  }
+
   /** A vCPU takes an interrupt: its vector, or -1. */
   acknowledge(cpu: number): number {
+    if (this.elsewhere) return -1; // it is the kernel's to give
     const apic = this.apics[cpu];
     if (apic) return apic.acknowledge();
     return this.pic?.pending ? this.pic.acknowledge() : -1;
@@ -164,17 +212,26 @@ export class PcChipset {
       read: (offset, size) => own().mmio.read(offset, size),
       write: (offset, size, value) => own().mmio.write(offset, size, value),
     };
-    const window = this.bus.add('apic', apics[0].base, APIC_WINDOW, mmio, 1);
+    const window = this.bus.add('apic', apics[0].base, APIC_WINDOW, this.wanted(mmio, true), 1);
     apics[0].onBase = () => window.move(apics[0].base);
   }
 
   /** The 8259's INT. */
   private external(level: boolean): void {
-    if (this.apics.length) for (const apic of this.apics) apic.lint0.set(level);
+    // In the kernel a local APIC takes what is given to its processor.
+    if (this.elsewhere) for (const { intr } of this.parts.cpus) intr.set(level);
+    else if (this.apics.length) for (const apic of this.apics) apic.lint0.set(level);
     else this.parts.cpus[0].intr.set(level);
   }
 
   private drive(gsi: number, level: boolean): void {
+    this.levels = (level ? this.levels | (1 << gsi) : this.levels & ~(1 << gsi)) >>> 0;
+    if (this.silent) return;
+    if (level) this.rises[gsi]++;
+    if (this.elsewhere?.wire) {
+      this.elsewhere.wire(gsi, level);
+      return;
+    }
     if (gsi < 16 && gsi !== 2) this.pic?.wire(gsi, level);
     this.ioApic?.wire(gsi === 0 ? 2 : gsi, level);
   }

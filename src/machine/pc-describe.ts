@@ -14,10 +14,10 @@ function pins(name: string, has: (pin: number) => boolean): string {
   return `${name.padEnd(10)} ${set.length === 0 ? '(none)' : set.map((pin) => `${pin}`.padEnd(2) + ' ').join('')}`;
 }
 
-function describeIoApic({ state }: IoApic): string[] {
+function describeIoApic({ state, version }: IoApic): string[] {
   const { id, select, low, high, wires } = state;
   const chosen = select ? ` (redir[${((select - 0x10) >>> 0) >>> 1}])` : '';
-  const lines = [`ioapic0: ver=0x20 id=0x${hex(id, 2)} sel=0x${hex(select, 2)}${chosen}`];
+  const lines = [`ioapic0: ver=0x${hex(version, 2)} id=0x${hex(id, 2)} sel=0x${hex(select, 2)}${chosen}`];
   for (let pin = 0; pin < IOAPIC_PINS; pin++) {
     const entry = low[pin];
     const logical = (entry & 0x800) !== 0;

@@ -1,5 +1,8 @@
 /** Puts the parts of an x86 machine together and wires them. */
 import type { Board, SpaceAccelerator } from '../accel/accelerator.ts';
+import { KvmError, type KvmPort } from '../accel/kvm/port.ts';
+import { missingFor } from '../accel/kvm/x86/kernel-chips.ts';
+import { ConfigError } from '../bits/errors.ts';
 import type { KvmCpuOffer } from '../accel/kvm/x86/cpuid.ts';
 import { createSwitching } from '../accel/create.ts';
 import { loadIsa } from '../accel/isas.ts';
@@ -11,6 +14,7 @@ import { init, startUp } from '../isa/x86/cpu.ts';
 import { Eflags, Line } from '../isa/x86/state.ts';
 import type { MachineConfig } from './config.ts';
 import { InputRouter } from './input-router.ts';
+import { KernelIrqchip } from './kernel-irqchip.ts';
 import { KvmClock } from './kvm-clock.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
@@ -39,12 +43,18 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const { kind } = PC_NAMES[config.machine];
   const accelerators = switchingOptions(config, host);
   const { kvmCpuOffer } = await import('../accel/kvm/x86/cpuid.ts');
+  let irqchip: KernelIrqchip | undefined;
   const { names, offer } = offeredBy(accelerators, (kvm) => {
     // The same for each machine of a process: finding it out takes longer than making one.
     known ??= { offer: kvmCpuOffer(kvm), at: host.now() };
+    irqchip = chooseIrqchip(config, kind, kvm);
     return known.offer;
   });
   const cpu = x86CpuModel(config.cpu, offer);
+  if (irqchip && !cpu.features.has('apic')) {
+    if (config.kernelIrqchip) config.log?.write(`kernel-irqchip=${irqchip.kind}: the processors have no APIC; as with off`);
+    irqchip = undefined;
+  }
   if (cpu.missing.length > 0)
     config.log?.write(`warning: the emulated processor has no ${cpu.missing.join(', ')}; going on without`);
   const memory = kind === 'microvm' ? microvmMemory(config) : pcMemory(config, kind);
@@ -76,6 +86,9 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     board: hooks,
     ...accelerators,
     names,
+    irqchip,
+    // A processor that waits in the kernel must not hold up the devices.
+    threaded: irqchip ? true : accelerators.threaded,
     counterHz: cpu.tscHz,
     identify: (state, leaf, subleaf) => cpuid(options[state.index], state, leaf, subleaf),
   });
@@ -145,6 +158,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     cpus,
     current: () => Math.max(0, loop.running),
     apics,
+    kernelIoApic: irqchip?.kind === 'on',
     tsc: (index) => ({
       now: () => Number(BigInt.asIntN(64, timeStamp(states[index], clock.now()))),
       hz: cpu.tscHz,
@@ -162,6 +176,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     }
   };
   late.board = board;
+  irqchip?.connect(board.chipset);
   const { log: lines } = config;
   const logged = { next: 0 };
   if (lines?.items.has('int'))
@@ -174,6 +189,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
         cpuid: options[index],
         state,
         apic: board.chipset.apics[index],
+        reach: () => board.chipset.reach(true),
         kvmClock,
         index,
         log,
@@ -222,7 +238,29 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   for (const sink of board.inputs) router.add(sink);
   router.onPressed = () => board.suspendToRam?.onWake('other');
   const input = board.inputs.length > 0 ? router : undefined;
-  return { accel, hooks, clock, loop, board, log, outcome, resetCpus, display: board.display, input };
+  const chips = () => irqchip?.home();
+  return { accel, hooks, clock, loop, board, log, outcome, resetCpus, chips, display: board.display, input };
+}
+
+/**
+ * Which interrupt controllers are the kernel's under KVM; undefined: none. What was asked for and cannot be had is an
+ * error where KVM has to run the machine, as in QEMU.
+ */
+function chooseIrqchip(config: MachineConfig, kind: string, kvm: KvmPort): KernelIrqchip | undefined {
+  const wanted = config.kernelIrqchip ?? 'off';
+  if (wanted === 'off') return undefined;
+  const { machineProperties, haltPollNs } = config;
+  const has = (name: string) => kind !== 'microvm' || machineProperties?.[name] !== 'off';
+  if (wanted === 'on' && !has('pic'))
+    throw new ConfigError('kernel-irqchip', 'kernel-irqchip=on has an 8259 pair, and pic=off has none', 'use split');
+  const missing = missingFor(wanted, kvm);
+  if (missing.length > 0)
+    throw new KvmError(
+      'kvm-version',
+      `kernel-irqchip=${wanted}: KVM here lacks ${missing.join(', ')}`,
+      'use kernel-irqchip=off, or -accel jit',
+    );
+  return new KernelIrqchip({ kind: wanted, pit: has('pit'), haltPollNs });
 }
 
 /** The space as a PC board shows it to its guest. */

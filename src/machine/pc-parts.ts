@@ -28,6 +28,8 @@ export interface PcParts {
   current(): number;
   /** The processors have local APICs. */
   readonly apics: boolean;
+  /** The I/O APIC is to be as KVM's, which may take over from it. */
+  readonly kernelIoApic?: boolean;
   /** The time-stamp counter of a vCPU, for its TSC-deadline timer. */
   readonly tsc?: (cpu: number) => TimeStampCounter;
   /** The A20 gate of port 0x92 and the keyboard controller. */

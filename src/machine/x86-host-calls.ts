@@ -78,6 +78,8 @@ export interface X86HostCallsParts {
   readonly cpuid: CpuidOptions;
   readonly state: StateAccess;
   readonly apic: LocalApic | undefined;
+  /** Before `apic` is looked at: it may be in the kernel. */
+  reach?(): void;
   readonly kvmClock: KvmClock | undefined;
   readonly index: number;
   readonly log: DeviceLog;
@@ -106,6 +108,7 @@ export class X86HostCalls {
       case HostCall.writeMsr:
         return this.writeMsr(a >>> 0, state.get64('result')) ? 0 : 1;
       case HostCall.cpuid: {
+        if (a === 1) this.parts.reach?.();
         const [eax, ebx, ecx, edx] = cpuid(this.parts.cpuid, state, a >>> 0, b >>> 0);
         // A local APIC that is switched off is not there.
         const withoutApic = a === 1 && apic && !(apic.apicBase & APIC_ENABLED) ? ~APIC : -1;
@@ -114,8 +117,10 @@ export class X86HostCalls {
         return 0;
       }
       case HostCall.readCr8:
+        this.parts.reach?.();
         return apic?.cr8 ?? 0;
       case HostCall.writeCr8:
+        this.parts.reach?.();
         if (apic) apic.cr8 = a & 15;
         return 0;
       case HostCall.isStackAccess:
@@ -137,6 +142,7 @@ export class X86HostCalls {
 
   private readMsr(msr: number): bigint | undefined {
     const { apic, kvmClock, index } = this.parts;
+    if (isLocalApics(msr)) this.parts.reach?.();
     if (msr >= MSR.x2apicFirst && msr <= MSR.x2apicLast) {
       const words = apic?.readMsr(msr);
       return words && pair(words[0], words[1]);
@@ -162,6 +168,7 @@ export class X86HostCalls {
 
   private writeMsr(msr: number, value: bigint): boolean {
     const { apic, kvmClock, index, state } = this.parts;
+    if (isLocalApics(msr)) this.parts.reach?.();
     const low = Number(value & 0xffff_ffffn);
     const high = Number(value >> 32n);
     if (msr >= MSR.x2apicFirst && msr <= MSR.x2apicLast) return apic?.writeMsr(msr, low, high) ?? false;
@@ -185,6 +192,8 @@ export class X86HostCalls {
   }
 }
 
+const isLocalApics = (msr: number): boolean =>
+  (msr >= MSR.x2apicFirst && msr <= MSR.x2apicLast) || msr === MSR.apicBase || msr === MSR.tscDeadline;
 const pair = (low: number, high: number): bigint => BigInt(low >>> 0) | (BigInt(high >>> 0) << 32n);
 /** Performance counters: none is there, all read as zero. IA32_MCG_CAP tells of no machine-check banks. */
 const isPerformance = (msr: number) =>

@@ -54,6 +54,45 @@ export interface KvmArch {
   readonly shadowPaging?: boolean;
   /** Gives a vCPU back its resources. */
   release?(vcpu: KvmVcpuPort): void;
+  /** Where the local interrupt controller in the kernel shows, and the priority it was given last (x86: CR8). */
+  setLocalController?(vcpu: KvmVcpuPort, base: bigint, priority: number): void;
+}
+
+/** A vCPU to its interrupt controller. */
+export interface IrqchipVcpu extends TimedVcpu {
+  /** Comes back from its thread. */
+  park(): void;
+  /**
+   * Runs for a moment, so that what is due in the kernel for this processor is in its controller's state. False where it
+   * cannot now.
+   */
+  settle(): boolean;
+  /** Its registers to the state, if KVM has them. */
+  sync(): void;
+}
+
+/**
+ * Interrupt controllers (and what counts time beside them) that are in the kernel while KVM runs the machine, and the
+ * board's own at all other times: under another accelerator, in a pause, while somebody looks at them.
+ */
+export interface KvmIrqchip {
+  /** After the VM was made, before its vCPUs. Throws KvmError. */
+  setUpVm(vm: KvmVmPort): void;
+  bind(vcpus: readonly IrqchipVcpu[], arch: KvmArch): void;
+  /** The kernel has them. */
+  readonly away: boolean;
+  /** Before an entry: to the kernel, if they are not there, and what has changed since. */
+  leave(): void;
+  /** Back to the board; vCPUs come out of KVM for it. */
+  home(): void;
+  /** With the registers: whether the processor runs, waits, or is not started. */
+  loadCpu(vcpu: KvmVcpuPort, state: CpuState): void;
+  /** Before the registers are read: a start may be under way. */
+  storeCpu(vcpu: KvmVcpuPort, state: CpuState): void;
+  /** Of a controller that stays with the board, and asks through the processor's input: the vector, or -1. */
+  acknowledge(cpu: number): number;
+  /** The kernel's local controller has ended an interrupt that the board's waits for. */
+  endOfInterrupt(vector: number): void;
 }
 
 /** What an architecture does with exits and interrupts, where it is not the same for all. */

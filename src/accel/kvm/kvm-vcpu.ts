@@ -11,7 +11,7 @@ import type { CpuState } from '../cpu-state.ts';
 import { readDevice, writeDevice } from '../device-access.ts';
 import { EMULATION_BYTES, Errno, EXIT_NAMES, ExitReason, InternalError, IO_OUT, Run } from './abi.ts';
 import { SlowKvm } from '../emulation-share.ts';
-import type { KvmArch, KvmEvents } from './arch.ts';
+import type { KvmArch, KvmEvents, KvmIrqchip } from './arch.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { ExitCounts } from './exit-counts.ts';
 import type { MemorySlots } from './memory-slots.ts';
@@ -23,6 +23,10 @@ const SLICE_MS = 4;
 const LOOK = 16;
 const NS_PER_MS = 1e6;
 
+/** A moment in KVM, ms; and exits in it that are served before it is given up. */
+const MOMENT_MS = 0.05;
+const MOMENT_EXITS = 100;
+
 /** What a vCPU needs. */
 export interface KvmVcpuParts {
   readonly port: KvmVcpuPort;
@@ -31,6 +35,8 @@ export interface KvmVcpuParts {
   readonly arch: KvmArch;
   readonly events: KvmEvents;
   readonly slots: MemorySlots;
+  /** Interrupt controllers in the kernel: there a processor waits, too. */
+  readonly irqchip?: KvmIrqchip | undefined;
   /** Recomputes what follows from the state, after it was stored. */
   refresh(state: CpuState): void;
   translate(state: CpuState, virtual: bigint): number | undefined;
@@ -129,6 +135,7 @@ export class KvmVcpu implements StateVcpu {
     this.park();
     if (!this.serving) this.finish();
     if (this.holder !== 'kvm') return;
+    this.parts.irqchip?.storeCpu(this.port, this.state);
     this.parts.arch.store(this.port, this.state);
     this.parts.refresh(this.state);
     this.holder = 'both';
@@ -150,13 +157,16 @@ export class KvmVcpu implements StateVcpu {
 
   run(_instructions: number, ms = SLICE_MS): Exit {
     const { state, port, parts } = this;
-    const { board, events } = parts;
+    const { board, events, irqchip } = parts;
     if (port.thread && this.away && !this.return(port.thread)) return { kind: 'away' };
     const { brought } = this;
     this.brought = undefined;
-    if (state.stopped) return { kind: 'stopped' };
+    // With its interrupt controller in the kernel a processor waits there, for an interrupt and to be started.
+    const waitsHere = !irqchip || this.cannotRun() !== undefined;
+    if (waitsHere) irqchip?.home();
+    if (state.stopped && waitsHere) return { kind: 'stopped' };
     if (brought && brought.kind !== 'budget') return brought;
-    if (state.waiting) {
+    if (state.waiting && waitsHere) {
       if (this.holder === 'kvm' && !events.wakes(state)) return { kind: 'halt', deadline: Infinity };
       this.sync();
       if (!events.wakes(state)) return { kind: 'halt', deadline: Infinity };
@@ -194,8 +204,9 @@ export class KvmVcpu implements StateVcpu {
   private return(thread: KvmVcpuThread): boolean {
     const errno = thread.result();
     if (errno === undefined) {
-      if (this.kicked || this.state.stopped || this.parts.slots.stale || this.parts.events.calls(this.state))
-        this.port.kick();
+      const { slots, events, irqchip } = this.parts;
+      const stopped = this.state.stopped && !irqchip;
+      if (this.kicked || stopped || slots.stale || events.calls(this.state)) this.port.kick();
       if (this.speed?.look(this.parts.board.now())) this.parts.slow(this.speed.rate);
       return false;
     }
@@ -225,28 +236,62 @@ export class KvmVcpu implements StateVcpu {
   /** Everything up to the entry. */
   private prepare(): Exit | undefined {
     const { state, port, parts, counts } = this;
-    const { board, events, slots } = parts;
+    const { board, events, slots, irqchip } = parts;
     if (slots.stale) {
       parts.parkAll();
       slots.update();
     }
     if (this.doubtful || this.holder === 'memory') {
-      this.finish();
-      this.doubtful = false;
-      const cannot = events.cannotRun(state) ?? parts.arch.cannotRun?.(state);
+      const cannot = this.cannotRun();
       if (cannot !== undefined) {
-        this.doubtful = true;
+        // Interrupts are taken meanwhile.
+        irqchip?.home();
         return this.emulate(cannot);
       }
     }
+    irqchip?.leave();
     if (this.holder === 'memory') {
       parts.arch.load(port, state);
+      irqchip?.loadCpu(port, state);
       events.loaded(port, state);
       this.holder = 'both';
     }
     events.inject(port, state, board);
     counts.entries++;
     return undefined;
+  }
+
+  /** Why KVM cannot run the state that is in memory; undefined: it can, or has it already. */
+  private cannotRun(): string | undefined {
+    if (!this.doubtful && this.holder !== 'memory') return undefined;
+    const { events, arch } = this.parts;
+    this.finish();
+    const cannot = events.cannotRun(this.state) ?? arch.cannotRun?.(this.state);
+    this.doubtful = cannot !== undefined;
+    return cannot;
+  }
+
+  /** Runs for a moment in KVM. False where it may not now. */
+  settle(): boolean {
+    this.park();
+    if (this.serving || this.holder === 'memory' || this.brought?.kind === 'stopped') return false;
+    const { port, parts, index } = this;
+    const { board } = parts;
+    try {
+      for (let n = 0; n < MOMENT_EXITS; n++) {
+        port.alarm(MOMENT_MS);
+        const errno = port.enter();
+        const serve = () => this.came(errno);
+        const exit = board.as ? board.as(index, serve) : serve();
+        if (!exit) continue;
+        if (exit.kind !== 'budget') this.brought = exit;
+        break;
+      }
+    } finally {
+      port.alarm(Infinity);
+    }
+    parts.parked(index);
+    return true;
   }
 
   /** What an entry came back with. */
@@ -365,7 +410,10 @@ export class KvmVcpu implements StateVcpu {
     this.sync();
     this.holder = 'memory';
     this.counts.emulate(why);
-    return this.parts.emulate(this, why);
+    const exit = this.parts.emulate(this, why);
+    // It waits in the kernel, then.
+    const waitsThere = this.parts.irqchip?.away && (exit?.kind === 'halt' || exit?.kind === 'stopped');
+    return waitsThere ? { kind: 'budget' } : exit;
   }
 
   /** The bytes of the instruction that KVM could not emulate, as far as it says. */

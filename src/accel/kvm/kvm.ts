@@ -4,7 +4,7 @@ import type { Board, Exit, SpaceAccelerator } from '../accelerator.ts';
 import type { CpuState } from '../cpu-state.ts';
 import type { Space } from '../space.ts';
 import { Cap } from './abi.ts';
-import type { KvmArch, KvmArchOptions, KvmEvents, TimedVcpu } from './arch.ts';
+import type { KvmArch, KvmArchOptions, KvmEvents, KvmIrqchip, TimedVcpu } from './arch.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 import { MemorySlots } from './memory-slots.ts';
@@ -29,6 +29,8 @@ export interface KvmParts {
   slow(rate: number): void;
   /** vCPUs run in threads of their own, where the host has them. */
   readonly threaded?: boolean | undefined;
+  /** Interrupt controllers in the kernel; the board's otherwise. */
+  readonly irqchip?: KvmIrqchip | undefined;
 }
 
 export class KvmAccelerator implements SpaceAccelerator {
@@ -41,6 +43,7 @@ export class KvmAccelerator implements SpaceAccelerator {
   private readonly vm: KvmVmPort;
   private readonly kvm: KvmPort;
   private readonly arch: KvmArch;
+  private readonly irqchip: KvmIrqchip | undefined;
   private readonly now: () => number;
   private timeAt = -Infinity;
 
@@ -48,12 +51,13 @@ export class KvmAccelerator implements SpaceAccelerator {
 
   /** Throws KvmError; nothing is left open then but `kvm`, which becomes this one's when it succeeds. */
   constructor(parts: KvmParts) {
-    const { kvm, space, states, board, arch, events, refresh, translate, slow, counterHz, identify } = parts;
+    const { kvm, space, states, board, arch, events, refresh, translate, slow, counterHz, identify, irqchip } = parts;
     const { isa } = states[0];
     const vcpus: KvmVcpu[] = [];
     this.vcpus = vcpus;
     this.kvm = kvm;
     this.arch = arch;
+    this.irqchip = irqchip;
     this.now = () => board.now();
     const parked = (vcpu: number) => this.onBack?.(vcpu);
     const parkAll = () => {
@@ -76,17 +80,29 @@ export class KvmAccelerator implements SpaceAccelerator {
     this.ram = space.ramBytes();
     this.vm = kvm.createVm();
     try {
-      arch.setUpVm(this.vm, { isa, cpus: states.length, kvm, irqchip: false, counterHz, identify });
+      arch.setUpVm(this.vm, { isa, cpus: states.length, kvm, irqchip: irqchip !== undefined, counterHz, identify });
+      irqchip?.setUpVm(this.vm);
       this.slots = new MemorySlots(space, this.vm, this.vm.checkExtension(Cap.nrMemslots) || 32);
       for (const state of states) {
         const port = this.vm.createVcpu(state.index, parts.threaded);
         port.thread?.onBack(() => this.onBack?.(state.index));
         const { slots } = this;
         vcpus.push(
-          new KvmVcpu({ port, state, board, arch, events, slots, refresh, translate, emulate, slow, parked, parkAll }),
+          new KvmVcpu({
+            ...{ port, state, board, arch, events, slots, irqchip },
+            ...{ refresh, translate, emulate, slow, parked, parkAll },
+          }),
         );
         arch.setUpVcpu(port, state);
       }
+      const bound = vcpus.map((vcpu) => ({
+        vcpu: vcpu.port,
+        state: vcpu.state,
+        park: () => vcpu.park(),
+        settle: () => vcpu.settle(),
+        sync: () => vcpu.sync(),
+      }));
+      irqchip?.bind(bound, arch);
     } catch (error) {
       for (const vcpu of vcpus) vcpu.close();
       this.vm.close();
@@ -105,8 +121,9 @@ export class KvmAccelerator implements SpaceAccelerator {
   }
 
   suspended(): void {
+    this.irqchip?.home();
     for (const vcpu of this.vcpus) vcpu.released();
-    this.stopTime();
+    this.storeTime();
   }
   resumed(): void {
     if (this.arch.shadowPaging) this.slots.renew();
@@ -117,6 +134,11 @@ export class KvmAccelerator implements SpaceAccelerator {
     this.timeAt = this.now();
   }
   stopTime(): void {
+    // Timers in the kernel know of no pause.
+    this.irqchip?.home();
+    this.storeTime();
+  }
+  private storeTime(): void {
     this.arch.storeTime?.(this.timed, this.now);
     this.timeAt = this.now();
   }
@@ -125,7 +147,7 @@ export class KvmAccelerator implements SpaceAccelerator {
   private renewTime(): void {
     if (this.now() - this.timeAt < RENEW_NS) return;
     this.vcpus[0].park();
-    this.stopTime();
+    this.storeTime();
   }
 
   /** The kernel's counters, of the VM or of a vCPU; undefined where the kernel gives none. */

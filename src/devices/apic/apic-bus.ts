@@ -20,8 +20,19 @@ export interface ApicNode {
   accept(message: InterruptMessage): void;
 }
 
+/** A message in the form that travels as a write; its destination has 8 bits. */
+export function messageOf(message: InterruptMessage): { readonly address: number; readonly data: number } {
+  const { destination, logical, mode, vector, levelTriggered } = message;
+  return {
+    address: (0xfee0_0000 | ((destination & 0xff) << 12) | (logical ? 4 : 0)) >>> 0,
+    data: (levelTriggered ? 0x8000 : 0) | 0x4000 | (mode << 8) | vector,
+  };
+}
+
 export class ApicBus implements InterruptBus {
   private readonly nodes: ApicNode[] = [];
+  /** Local APICs that are elsewhere: messages go there. */
+  remote: ((address: number, data: number) => void) | undefined;
   private readonly listeners: ((vector: number) => void)[] = [];
 
   add(node: ApicNode): void {
@@ -39,6 +50,11 @@ export class ApicBus implements InterruptBus {
 
   deliver(message: InterruptMessage): void {
     const { destination, logical } = message;
+    if (this.remote) {
+      const { address, data } = messageOf(message);
+      this.remote(address, data);
+      return;
+    }
     const targets = this.nodes.filter((node) => node.isDestination(destination, logical));
     this.send(message, targets);
   }
@@ -56,6 +72,10 @@ export class ApicBus implements InterruptBus {
    * of an I/O APIC's table, which has the same fields.
    */
   msi(address: number, data: number): void {
+    if (this.remote) {
+      this.remote(address, data);
+      return;
+    }
     const destination = (address >>> 12) & 0xff;
     const logical = (address & 4) !== 0;
     this.deliver({

@@ -84,6 +84,23 @@ export class ApicTimer {
     return Math.max(0, state.initialCount - ticks);
   }
 
+  /** Somebody else counts from here on. */
+  leave(): void {
+    this.timer.cancel();
+  }
+
+  /** Counting comes back with `left` to go; `missed`: it has ended, and nobody was told. */
+  adopt(left: number, missed: boolean): void {
+    const state = this.state();
+    if (state.countDone || this.mode === TIMER_MODE.TSC_DEADLINE) return;
+    const now = this.clock.now();
+    const period = state.initialCount * this.step();
+    state.countStart = now - period + left * this.step();
+    state.rang = now - SHORTEST_PERIOD;
+    if (this.mode === TIMER_MODE.PERIODIC && missed) state.countStart -= period;
+    else if (left === 0 && !missed) state.countDone = 1;
+  }
+
   /** Sets the host timer to what the state says; after any change of divider, count or TSC. */
   arm(): void {
     const state = this.state();

@@ -106,6 +106,30 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
     this.output();
   }
 
+  /** The kernel is the local APIC from here on, until `adopt`. */
+  leave(): void {
+    this.timer.leave();
+    this.on.cpu.intr.set(false);
+  }
+
+  /** IA32_APIC_BASE of another local APIC that this one goes on for; its other registers are put into `state`. */
+  adoptBase(value: number): void {
+    const flags = value % 0x1000;
+    const { base, enabled, x2apic } = this.state;
+    this.state.base = value - flags;
+    this.state.enabled = flags & BASE.EN ? 1 : 0;
+    this.state.x2apic = flags & BASE.EXTD ? 1 : 0;
+    if (base !== this.state.base || enabled !== this.state.enabled || x2apic !== this.state.x2apic) this.onBase?.();
+  }
+
+  /** Goes on where another one stopped; `left`, `missed`: see ApicTimer.adopt. `external`: the 8259 asks. */
+  adopt(left: number, missed: boolean, external: boolean, waiting: boolean): void {
+    this.state.lint[0] = external ? 1 : 0;
+    this.state.waitingForSipi = waiting ? 1 : 0;
+    this.timer.adopt(left, missed);
+    this.resumed();
+  }
+
   /** What an INIT leaves: everything as after reset but the id and IA32_APIC_BASE. */
   initReset(): void {
     const { base, enabled, x2apic, id, lint } = this.state;

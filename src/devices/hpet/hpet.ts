@@ -311,7 +311,15 @@ export class Hpet implements Device<typeof STATE> {
     if (!this.replaces(0)) this.irqs[which === 'pitLevel' ? 0 : 8].set(level);
   }
 
+  /** Timer 0 is in the place of the 8254's interrupt. */
+  get replacesPit(): boolean {
+    return this.replaces(0);
+  }
+  /** That may have changed. */
+  onLegacy: (() => void) | undefined;
+
   private passLegacy(): void {
+    this.onLegacy?.();
     const { pitLevel, rtcLevel, status } = this.state;
     const levels = this.replaces(0) ? [status & 1, status & 2] : [pitLevel, rtcLevel];
     levels.forEach((level, n) => {

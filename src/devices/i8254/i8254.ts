@@ -92,6 +92,18 @@ export class I8254 implements Device<typeof STATE> {
     this.output();
   }
 
+  /** Somebody else counts from here on, until `resumed`; the wire is theirs. */
+  leave(): void {
+    this.timer.cancel();
+    this.irq.set(false);
+  }
+  /** Ticks until the interrupt rises next, where it does so periodically; Infinity: it does not. */
+  get nextRise(): number {
+    const { state } = this;
+    if ((state.mode[0] !== 2 && state.mode[0] !== 3) || !state.loaded[0] || !state.gate[0]) return Infinity;
+    return state.count[0] - (this.ticksOf(0) % state.count[0]);
+  }
+
   /** Drives GATE of a counter; those of 0 and 1 are tied high on a PC. */
   setGate(index: number, level: boolean): void {
     const { state } = this;
@@ -198,12 +210,13 @@ export class I8254 implements Device<typeof STATE> {
     else this.timer.set(OSCILLATOR.time(this.tick() + Math.max(next, SHORTEST_TICKS)));
   }
 
-  private tick(): number {
+  /** The counters' clock. */
+  tick(): number {
     return OSCILLATOR.ticks(this.wiring.clock.now());
   }
 
   /** Ticks that the counter has counted. */
-  private ticksOf(index: number): number {
+  ticksOf(index: number): number {
     const { state } = this;
     const mode = state.mode[index];
     const holds = !state.gate[index] && mode !== 1 && mode !== 5;

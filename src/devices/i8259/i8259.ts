@@ -117,7 +117,10 @@ export class I8259 implements Device<typeof STATE> {
     this.output();
   }
 
+  /** The second one's INT is a wire of the first, at once. */
   resumed(): void {
+    const { wires } = this.state;
+    wires[MASTER] = (wires[MASTER] & ~(1 << CASCADE)) | (this.best(SLAVE) !== NONE ? 1 << CASCADE : 0);
     this.output();
   }
 

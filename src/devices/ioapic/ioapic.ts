@@ -2,17 +2,19 @@
  * I/O APIC: 24 wires become interrupt messages.
  *
  * Spec: Intel 82093AA (290566), "Register Description"; Intel ICH9 (316972),
- * "EOI Register". Version 0x20, as in QEMU: with an EOI register.
+ * "EOI Register". Version 0x20, as in QEMU: with an EOI register; or
+ * 0x11, as the one in KVM, without.
  * Departures, QEMU's: polarity is not looked at (a wire that is high asks),
  * messages are delivered at once, so the delivery status is always idle.
  */
 import { bank } from '../../hw/bank.ts';
 import type { Device, DeviceLog, IrqLine, Mmio } from '../../hw/device.ts';
-import { BROADCAST, type InterruptBus } from '../../hw/interrupt-message.ts';
+import { BROADCAST, type InterruptBus, type InterruptMessage } from '../../hw/interrupt-message.ts';
 import { array, create, initially, layout, u8, u32 } from '../../state/layout.ts';
 
 export const IOAPIC_PINS = 24;
-const VERSION = 0x20;
+/** With an EOI register, and what KVM's is. */
+export const IOAPIC_VERSION = { EOI: 0x20, KVM: 0x11 } as const;
 
 /** The low half of a redirection table entry. */
 const ENTRY = { LOGICAL: 0x800, REMOTE_IRR: 0x4000, LEVEL: 0x8000, MASKED: 0x1_0000, WRITABLE: 0x1_afff };
@@ -30,7 +32,7 @@ const REGISTERS = bank<IoApic>(
   {
     IOREGSEL: { at: 0x00, size: 1, field: 'select' },
     IOWIN: { at: 0x10, read: (ioapic) => ioapic.readWindow(), write: (ioapic, value) => ioapic.writeWindow(value) },
-    EOI: { at: 0x40, write: (ioapic, vector) => ioapic.endOfInterrupt(vector & 0xff) },
+    EOI: { at: 0x40, write: (ioapic, vector) => ioapic.writeEoi(vector & 0xff) },
   },
   { access: [1, 2, 4] },
 );
@@ -43,8 +45,12 @@ export class IoApic implements Device<typeof STATE> {
   /** 4 KiB at 0xfec00000. */
   readonly mmio: Mmio;
   private readonly bus: InterruptBus;
+  readonly version: number;
+  /** The table was written. */
+  onTable: (() => void) | undefined;
 
-  constructor(name: string, log: DeviceLog, bus: InterruptBus) {
+  constructor(name: string, log: DeviceLog, bus: InterruptBus, version: number = IOAPIC_VERSION.EOI) {
+    this.version = version;
     this.name = name;
     this.log = log;
     this.bus = bus;
@@ -94,6 +100,16 @@ export class IoApic implements Device<typeof STATE> {
     }
   }
 
+  writeEoi(vector: number): void {
+    if (this.version >= IOAPIC_VERSION.EOI) this.endOfInterrupt(vector);
+    else this.log.guestError(this.name, 'there is no EOI register');
+  }
+
+  /** What a pin sends when it is asked; undefined while it is masked. */
+  message(pin: number): InterruptMessage | undefined {
+    return this.state.low[pin] & ENTRY.MASKED ? undefined : this.entry(pin);
+  }
+
   readWindow(): number {
     const { state } = this;
     const { select } = state;
@@ -102,7 +118,7 @@ export class IoApic implements Device<typeof STATE> {
       case 2: // IOAPICARB
         return state.id << 24;
       case 1: // IOAPICVER
-        return VERSION | ((IOAPIC_PINS - 1) << 16);
+        return this.version | ((IOAPIC_PINS - 1) << 16);
     }
     const pin = (select - 0x10) >> 1;
     if (pin >= 0 && pin < IOAPIC_PINS) return select & 1 ? state.high[pin] : state.low[pin];
@@ -122,6 +138,7 @@ export class IoApic implements Device<typeof STATE> {
         const remote = value & ENTRY.LEVEL ? state.low[pin] & ENTRY.REMOTE_IRR : 0;
         state.low[pin] = (value & ENTRY.WRITABLE) | remote;
       }
+      this.onTable?.();
       this.serve(pin);
     } else this.log.guestError(this.name, `write of register 0x${select.toString(16)}`);
   }
@@ -136,16 +153,20 @@ export class IoApic implements Device<typeof STATE> {
   }
 
   private send(pin: number): void {
+    this.bus.deliver(this.entry(pin));
+  }
+
+  private entry(pin: number): InterruptMessage {
     const { low, high } = this.state;
     const entry = low[pin];
     const logical = (entry & ENTRY.LOGICAL) !== 0;
     const destination = high[pin] >>> 24;
-    this.bus.deliver({
+    return {
       destination: destination === 0xff && !logical ? BROADCAST : destination,
       logical,
       mode: (entry >>> 8) & 7,
       vector: entry & 0xff,
       levelTriggered: (entry & ENTRY.LEVEL) !== 0,
-    });
+    };
   }
 }

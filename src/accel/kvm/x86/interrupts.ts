@@ -1,6 +1,7 @@
 /**
- * Interrupts and the rare exits of x86 vCPUs whose interrupt controllers are
- * ours: KVM_INTERRUPT when the guest takes one, KVM_NMI, CR8, MSRs.
+ * Interrupts and the rare exits of x86 vCPUs: KVM_INTERRUPT when the guest
+ * takes one, KVM_NMI, CR8, MSRs. With local APICs in the kernel what is ours
+ * to give is the 8259's alone, and CR8 is the kernel's.
  *
  * Spec: "The Definitive KVM API Documentation", KVM_INTERRUPT, KVM_NMI,
  * KVM_EXIT_X86_RDMSR, and "The kvm_run structure".
@@ -10,7 +11,7 @@ import { AT, Eflags, Line } from '../../../isa/x86/state.ts';
 import type { Board } from '../../accelerator.ts';
 import type { CpuState } from '../../cpu-state.ts';
 import { ExitReason, request, Run } from '../abi.ts';
-import type { KvmEvents } from '../arch.ts';
+import type { KvmEvents, KvmIrqchip } from '../arch.ts';
 import type { KvmVcpuPort } from '../port.ts';
 import { SystemCalls } from './system-calls.ts';
 import type { X86KvmArch } from './x86-arch.ts';
@@ -19,7 +20,10 @@ const KVM_INTERRUPT = request.iow(0x86, 4);
 const KVM_NMI = request.io(0x9a);
 
 /** For the vCPUs of one machine. `arch` knows what this KVM cannot do. */
-export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemCalls'>): KvmEvents {
+export function x86Interrupts(
+  arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemCalls'>,
+  irqchip?: KvmIrqchip,
+): KvmEvents {
   const vector = new Uint32Array(1);
   const vectorBytes = new Uint8Array(vector.buffer);
   /** CR8 as KVM was told, by vCPU. */
@@ -42,7 +46,7 @@ export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemC
         vcpu.ioctl(KVM_NMI);
       }
       if (lines & Line.intr && run.getUint8(Run.readyForInterruptInjection) && board.acknowledge) {
-        const taken = board.acknowledge(state.index);
+        const taken = irqchip ? irqchip.acknowledge(state.index) : board.acknowledge(state.index);
         if (taken >= 0) {
           vector[0] = taken;
           vcpu.ioctl(KVM_INTERRUPT, vectorBytes);
@@ -51,6 +55,7 @@ export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemC
         lines = state.word(AT.lines);
       }
       run.setUint8(Run.requestInterruptWindow, lines & Line.intr ? 1 : 0);
+      if (irqchip) return;
       const cr8 = board.hostCall?.(state.index, HostCall.readCr8, 0, 0) ?? 0;
       priority[state.index] = cr8;
       run.setUint32(Run.cr8, cr8, true);
@@ -65,6 +70,7 @@ export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemC
       const eflags = state.word(AT.eflags);
       const now = run.getUint8(Run.ifFlag) ? eflags | Eflags.if : eflags & ~Eflags.if;
       if (now !== eflags) state.setWord(AT.eflags, now);
+      if (irqchip) return;
       const cr8 = run.getUint32(Run.cr8, true);
       if (cr8 !== priority[state.index]) {
         priority[state.index] = cr8;
@@ -96,6 +102,9 @@ export function x86Interrupts(arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemC
           return systemCalls.get(vcpu)?.serve() ?? false;
         case ExitReason.setTpr:
         case ExitReason.irqWindowOpen:
+          return true;
+        case ExitReason.ioapicEoi:
+          irqchip?.endOfInterrupt(run.getUint8(Run.eoiVector));
           return true;
         case ExitReason.x86Rdmsr: {
           const fault = board.hostCall?.(state.index, HostCall.readMsr, run.getUint32(Run.msr.index, true), 0) ?? 1;

@@ -101,6 +101,8 @@ export class VcpuRegisters {
   private readonly debug = new Block(DebugRegs.size, KvmX86.getDebugregs, KvmX86.setDebugregs);
   private readonly events = new Block(Events.size, KvmX86.getVcpuEvents, KvmX86.setVcpuEvents);
   private readonly msrs: Block;
+  /** The local APIC in the kernel: what kvm_sregs says of it, which is otherwise as KVM has it. */
+  local: { base: bigint; priority: bigint } | undefined;
   /** Registers that KVM would not take the state's values of, by number: they keep what KVM has. */
   readonly refused = new Set<number>();
 
@@ -137,6 +139,11 @@ export class VcpuRegisters {
       new Uint8Array(run.buffer, run.byteOffset + Run.syncRegs + at, bytes.length).set(bytes);
       dirty |= bit;
     };
+    const { local } = this;
+    for (const { view } of local ? [this.sregs, this.sregs2] : []) {
+      view.setBigUint64(Sregs.apicBase, local?.base ?? 0n, true);
+      view.setBigUint64(Sregs.cr8, local?.priority ?? 0n, true);
+    }
     if (viaRun(SyncRegsBit.sregs) && !(has.sregs2 && usesPdptes(state))) {
       encodeSregs(state, this.sregs.view, false);
       sync(SyncRegsBit.sregs, SyncRegs.sregs, this.sregs.bytes);
@@ -169,7 +176,13 @@ export class VcpuRegisters {
 
   store(state: StateAccess): void {
     const { vcpu, has } = this;
-    decodeSregs((has.sregs2 ? this.sregs2 : this.sregs).fetch(vcpu), state, has.sregs2);
+    const sregs = (has.sregs2 ? this.sregs2 : this.sregs).fetch(vcpu);
+    decodeSregs(sregs, state, has.sregs2);
+    if (this.local)
+      this.local = {
+        base: sregs.getBigUint64(Sregs.apicBase, true),
+        priority: sregs.getBigUint64(Sregs.cr8, true),
+      };
     decodeRegs(this.regs.fetch(vcpu), state);
     if (has.xcrs) decodeXcrs(this.xcrs.fetch(vcpu), state);
     decodeXsave(this.xsave.fetch(vcpu), state, this.xsaveShape);

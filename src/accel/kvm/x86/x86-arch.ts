@@ -102,6 +102,10 @@ export class X86KvmArch implements KvmArch {
     );
   }
 
+  setLocalController(vcpu: KvmVcpuPort, base: bigint, priority: number): void {
+    this.of(vcpu).local = { base, priority: BigInt(priority) };
+  }
+
   load(vcpu: KvmVcpuPort, state: CpuState): void {
     this.of(vcpu).load(state);
   }
