@@ -73,6 +73,8 @@ export interface MachineOptions {
   readonly accelStay?: boolean;
   /** Under KVM: processors have threads of their own; yes with several when left out. */
   readonly accelThreads?: boolean;
+  /** Under KVM, of a PC: interrupt controllers and timers in the kernel, only the processors' own, or none. */
+  readonly kernelIrqchip?: 'on' | 'split' | 'off';
   /** `default` is the built-in SBI of `virt`, and SeaBIOS for a PC. */
   readonly bios?: 'none' | 'default' | { readonly file: string } | Uint8Array;
   readonly kernel?: FileOrBytes;
@@ -161,6 +163,7 @@ export class Machine implements AsyncDisposable {
         accel: options.accel ?? 'jit',
         accelStay: options.accelStay,
         accelThreads: options.accelThreads,
+        kernelIrqchip: options.kernelIrqchip,
         cpu: {
           model: options.cpu?.model ?? (Object.hasOwn(PC_NAMES, options.machine ?? 'virt') ? 'qemu64' : 'rv64'),
           features: options.cpu?.features ?? {},

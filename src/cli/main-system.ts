@@ -159,6 +159,8 @@ class Session {
       accel: plan.accel,
       accelStay: plan.accelStay,
       accelThreads: plan.accelThreads,
+      kernelIrqchip: plan.kernelIrqchip,
+      haltPollNs: plan.haltPollNs,
       cpu: plan.cpu,
       cpus: plan.cpus,
       memory: plan.memory,

@@ -44,6 +44,7 @@ export interface BoardChoice {
   machine: string;
   properties: Record<string, string>;
   accel?: string;
+  kernelIrqchip?: 'on' | 'split' | 'off';
   /** Options that stand among the machine's properties: `kernel=`, `initrd=`, `append=`, `dtb=`, `firmware=`. */
   boot: Record<string, string>;
 }
@@ -113,7 +114,8 @@ export function parseAccel(
   readonly name: string;
   readonly stay: boolean | undefined;
   readonly threads: boolean | undefined;
-  readonly note: string | undefined;
+  readonly irqchip: 'on' | 'split' | 'off' | undefined;
+  readonly haltPollNs: number | undefined;
 } {
   const params = Params.parse(where, text, 'accel');
   const name = params.text('accel') ?? '';
@@ -130,13 +132,13 @@ export function parseAccel(
     'igd-passthru',
   );
   const move = params.onOff('x-trapframe-move');
+  const poll = params.text('x-trapframe-halt-poll-ns');
+  const haltPollNs = poll === undefined ? undefined : Number(poll);
+  if (haltPollNs !== undefined && !(/^\d+$/.test(poll ?? '') && haltPollNs < 2 ** 32))
+    throw new OptionError(where, `invalid time '${poll}'`, 'use a number of nanoseconds below 2^32');
   params.finish();
   const threads = thread === undefined ? undefined : thread === 'multi';
-  const ours = irqchip !== undefined && irqchip !== 'off';
-  const note = ours
-    ? `${where}: interrupt controllers are not in the kernel yet, as with kernel-irqchip=off`
-    : undefined;
-  return { name, stay: move === undefined ? undefined : !move, threads, note };
+  return { name, stay: move === undefined ? undefined : !move, threads, irqchip, haltPollNs };
 }
 
 /** The features that `-cpu rv64,...` can switch, with QEMU's names. */

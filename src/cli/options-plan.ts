@@ -94,6 +94,8 @@ export interface SystemPlan {
   readonly accel: AccelConfig;
   readonly accelStay?: boolean;
   readonly accelThreads?: boolean;
+  readonly kernelIrqchip?: 'on' | 'split' | 'off';
+  readonly haltPollNs?: number;
   readonly cpu: CpuConfig;
   readonly cpus: number;
   /** Bytes. */

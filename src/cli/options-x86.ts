@@ -18,15 +18,7 @@ export const X86_MACHINE_PROPERTIES: Readonly<Record<string, string>> = {
 /** Known to QEMU, and the same thing as leaving them out. */
 const WITHOUT_EFFECT = [
   ...['dump-guest-core', 'mem-merge', 'usb', 'graphics', 'suppress-vmdesc', 'nvdimm', 'hmat', 'smm', 'vmport', 'i8042'],
-  ...[
-    'sata',
-    'smbus',
-    'kernel-irqchip',
-    'kernel_irqchip',
-    'max-ram-below-4g',
-    'max-fw-size',
-    'smbios-entry-point-type',
-  ],
+  ...['sata', 'smbus', 'max-ram-below-4g', 'max-fw-size', 'smbios-entry-point-type'],
   ...['x-oem-id', 'x-oem-table-id', 'default-bus-bypass-iommu', 'bus-lock-ratelimit', 'auto-kernel-cmdline', 'pcie'],
   ...['ioapic2', 'x-option-roms', 'option-roms', 'phandle-start'],
 ];
@@ -43,6 +35,8 @@ export function parseX86Machine(where: string, text: string, into: BoardChoice):
     into.machine = known === 'i440fx' ? 'pc' : known;
   }
   into.accel = params.text('accel') ?? into.accel;
+  for (const key of ['kernel-irqchip', 'kernel_irqchip'])
+    into.kernelIrqchip = params.word(key, 'on', 'split', 'off') ?? into.kernelIrqchip;
   for (const key of ['kernel', 'initrd', 'append', 'dtb', 'firmware']) {
     const value = params.text(key);
     if (value !== undefined) into.boot[key] = value;

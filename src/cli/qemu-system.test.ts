@@ -66,12 +66,8 @@ const PLANS: [line: string, part: object][] = [
   ['-enable-kvm', { accel: 'kvm' }],
   ['-accel auto', { accel: 'auto' }],
   [
-    '-accel kvm,kernel-irqchip=split',
-    {
-      notes: [
-        '-accel kvm,kernel-irqchip=split: interrupt controllers are not in the kernel yet, as with kernel-irqchip=off',
-      ],
-    },
+    '-accel kvm,kernel-irqchip=split,x-trapframe-halt-poll-ns=20000',
+    { accel: 'kvm', kernelIrqchip: 'split', haltPollNs: 20000 },
   ],
   ['-accel kvm,thread=single,x-trapframe-move=off', { accel: 'kvm', accelThreads: false, accelStay: true }],
   ['-accel kvm -accel jit -accel kvm', { accel: ['kvm', 'jit'] }],

@@ -112,11 +112,12 @@ class SystemParser {
       this.out.cpu = this.target.parseCpu(where, value);
     },
     accel: (where, value) => {
-      const { name, stay, threads, note } = board.parseAccel(where, value);
-      if (note) this.notes.push(note);
+      const { name, stay, threads, irqchip, haltPollNs } = board.parseAccel(where, value);
       this.addAccels(where, name);
       this.out.accelStay = stay ?? this.out.accelStay;
       this.out.accelThreads = threads ?? this.out.accelThreads;
+      this.out.kernelIrqchip = irqchip ?? this.out.kernelIrqchip;
+      this.out.haltPollNs = haltPollNs ?? this.out.haltPollNs;
     },
     'enable-kvm': (where) => this.addAccels(where, 'kvm'),
     smp: (where, value) => {
@@ -342,6 +343,7 @@ class SystemParser {
       guestNameInMessages: false,
       ...this.out,
       machine: this.board.machine,
+      kernelIrqchip: this.out.kernelIrqchip ?? this.board.kernelIrqchip,
       machineProperties: this.board.properties,
       accel,
       bios:

@@ -15,10 +15,7 @@ export interface Topic {
   run(hmp: Asker, argument: string | undefined): string;
 }
 
-const describe = (
-  topic: Parameters<Asker['control']['machine']['describe']>[0],
-  help: string,
-): Topic => ({
+const describe = (topic: Parameters<Asker['control']['machine']['describe']>[0], help: string): Topic => ({
   help,
   run: ({ control }) => withNewline(control.machine.describe(topic)),
 });

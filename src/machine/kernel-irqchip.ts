@@ -68,8 +68,7 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
     const { kind, pit, haltPollNs } = this.options;
     this.chips = new KernelChips(vm, kind, pit);
     if (kind === 'on') this.chips.routePc();
-    if (haltPollNs !== undefined && vm.checkExtension(CapIrq.haltPoll) > 0)
-      enableCap(vm, CapIrq.haltPoll, haltPollNs);
+    if (haltPollNs !== undefined && vm.checkExtension(CapIrq.haltPoll) > 0) enableCap(vm, CapIrq.haltPoll, haltPollNs);
   }
 
   bind(vcpus: readonly IrqchipVcpu[], arch: KvmArch): void {

@@ -1,8 +1,5 @@
 /** Puts the parts of an x86 machine together and wires them. */
 import type { Board, SpaceAccelerator } from '../accel/accelerator.ts';
-import { KvmError, type KvmPort } from '../accel/kvm/port.ts';
-import { missingFor } from '../accel/kvm/x86/kernel-chips.ts';
-import { ConfigError } from '../bits/errors.ts';
 import type { KvmCpuOffer } from '../accel/kvm/x86/cpuid.ts';
 import { createSwitching } from '../accel/create.ts';
 import { loadIsa } from '../accel/isas.ts';
@@ -14,7 +11,8 @@ import { init, startUp } from '../isa/x86/cpu.ts';
 import { Eflags, Line } from '../isa/x86/state.ts';
 import type { MachineConfig } from './config.ts';
 import { InputRouter } from './input-router.ts';
-import { KernelIrqchip } from './kernel-irqchip.ts';
+import type { KernelIrqchip } from './kernel-irqchip.ts';
+import { chooseIrqchip } from './choose-irqchip.ts';
 import { KvmClock } from './kvm-clock.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
@@ -52,7 +50,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   });
   const cpu = x86CpuModel(config.cpu, offer);
   if (irqchip && !cpu.features.has('apic')) {
-    if (config.kernelIrqchip) config.log?.write(`kernel-irqchip=${irqchip.kind}: the processors have no APIC; as with off`);
+    if (config.kernelIrqchip)
+      config.log?.write(`kernel-irqchip=${irqchip.kind}: the processors have no APIC; as with off`);
     irqchip = undefined;
   }
   if (cpu.missing.length > 0)
@@ -240,27 +239,6 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const input = board.inputs.length > 0 ? router : undefined;
   const chips = () => irqchip?.home();
   return { accel, hooks, clock, loop, board, log, outcome, resetCpus, chips, display: board.display, input };
-}
-
-/**
- * Which interrupt controllers are the kernel's under KVM; undefined: none. What was asked for and cannot be had is an
- * error where KVM has to run the machine, as in QEMU.
- */
-function chooseIrqchip(config: MachineConfig, kind: string, kvm: KvmPort): KernelIrqchip | undefined {
-  const wanted = config.kernelIrqchip ?? 'off';
-  if (wanted === 'off') return undefined;
-  const { machineProperties, haltPollNs } = config;
-  const has = (name: string) => kind !== 'microvm' || machineProperties?.[name] !== 'off';
-  if (wanted === 'on' && !has('pic'))
-    throw new ConfigError('kernel-irqchip', 'kernel-irqchip=on has an 8259 pair, and pic=off has none', 'use split');
-  const missing = missingFor(wanted, kvm);
-  if (missing.length > 0)
-    throw new KvmError(
-      'kvm-version',
-      `kernel-irqchip=${wanted}: KVM here lacks ${missing.join(', ')}`,
-      'use kernel-irqchip=off, or -accel jit',
-    );
-  return new KernelIrqchip({ kind: wanted, pit: has('pit'), haltPollNs });
 }
 
 /** The space as a PC board shows it to its guest. */

@@ -89,7 +89,17 @@ export const IrqLevel = { size: 8, irq: 0, level: 4 } as const;
 /** struct kvm_msi. */
 export const Msi = { size: 32, addressLo: 0, addressHi: 4, data: 8, flags: 12 } as const;
 /** struct kvm_irq_routing and its entries; what is behind a number is an input of a chip, or a message. */
-export const Routing = { header: 8, entry: 48, gsi: 0, type: 4, flags: 8, irqchip: 16, pin: 20, addressLo: 16, data: 24 } as const;
+export const Routing = {
+  header: 8,
+  entry: 48,
+  gsi: 0,
+  type: 4,
+  flags: 8,
+  irqchip: 16,
+  pin: 20,
+  addressLo: 16,
+  data: 24,
+} as const;
 export const RoutingType = { irqchip: 1, msi: 2 } as const;
 
 /** struct kvm_clock_data. */

@@ -212,4 +212,3 @@ export class KernelChips {
     this.vm.ioctl(KvmIrq.setPit2, bytes);
   }
 }
-

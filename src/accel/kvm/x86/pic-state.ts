@@ -68,7 +68,7 @@ export interface IoapicFields {
 const LEVEL = 0x8000;
 const MASKED = 0x1_0000;
 
-/** `masked`: all inputs are, and nothing is asked for. The wires of edge-triggered inputs have been heard already. */
+/** `masked`: all inputs are, and nothing is asked for. A wire that is high is no edge: that has been heard already. */
 export function encodeIoapic(from: IoapicFields, base: number, to: DataView, masked = false): void {
   to.setBigUint64(IoapicState.baseAddress, BigInt(base), true);
   to.setUint32(IoapicState.ioregsel, from.select, true);
@@ -76,7 +76,7 @@ export function encodeIoapic(from: IoapicFields, base: number, to: DataView, mas
   let irr = 0;
   for (let pin = 0; pin < IoapicState.pins; pin++) {
     const low = masked ? from.low[pin] | MASKED : from.low[pin];
-    if (!masked && low & LEVEL && from.wires & (1 << pin)) irr |= 1 << pin;
+    if (!masked && low & (LEVEL | MASKED) && from.wires & (1 << pin)) irr |= 1 << pin;
     to.setUint32(IoapicState.redirtbl + 8 * pin, low, true);
     to.setUint32(IoapicState.redirtbl + 8 * pin + 4, from.high[pin], true);
   }

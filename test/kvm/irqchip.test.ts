@@ -1,0 +1,281 @@
+/** Interrupt controllers in the kernel and ours: each way of an interrupt, and moves in the middle of one. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { AcceleratorName } from '../../src/accel/switching.ts';
+import { missingFor } from '../../src/accel/kvm/x86/kernel-chips.ts';
+import { keepsInService } from '../../src/accel/kvm/x86/local-apic-probe.ts';
+import { openKvm } from '../../src/host/node/kvm/kvm-device.ts';
+import type { MachineConfig } from '../../src/machine/config.ts';
+import type { Machine } from '../../src/machine/machine.ts';
+import { R } from '../../src/machine/x86-assembler.ts';
+import { CELL, Firmware, LAPIC, SIPI_PAGE, until } from './irqchip-guest.ts';
+import { kvmMachine, type Printed } from './machine.ts';
+import { skip as noKvm } from './real-mode.ts';
+
+const KINDS = ['off', 'split', 'on'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** Why a test with these controllers is skipped. */
+function skip(kind: Kind): string | false {
+  if (noKvm) return noKvm;
+  const kvm = openKvm();
+  try {
+    const missing = missingFor(kind, kvm);
+    return missing.length > 0 ? `needs ${missing.join(', ')}` : false;
+  } finally {
+    kvm.close();
+  }
+}
+
+/** Whether a level-triggered interrupt comes once: see local-apic-probe.ts. */
+function comesOnce(kind: Kind): boolean {
+  if (kind === 'off') return true;
+  const kvm = openKvm();
+  try {
+    return keepsInService(kvm);
+  } finally {
+    kvm.close();
+  }
+}
+
+interface Running {
+  readonly machine: Machine;
+  readonly printed: Printed;
+  readonly cell: (address: number) => number;
+  readonly set: (address: number, value: number) => void;
+  readonly show: () => string;
+  readonly printedIs: (text: string) => Promise<void>;
+}
+
+async function start(
+  kernelIrqchip: Kind,
+  firmware: Firmware,
+  config: Partial<MachineConfig> = {},
+): Promise<Running & AsyncDisposable> {
+  const { machine, printed } = await kvmMachine(firmware.bytes(), {
+    accel: ['kvm', 'jit'],
+    kernelIrqchip,
+    ...config,
+  });
+  const cell = (address: number) =>
+    new DataView(machine.readMemory(address, 4)?.slice().buffer as ArrayBuffer).getUint32(0, true);
+  const state = () =>
+    `printed '${printed.text}', cells ${Object.values(CELL).map(cell)}, ${machine.vcpus.map((vcpu) => vcpu.readRegister('rip').toString(16))}, ${machine.state} ${machine.error ?? ''}\n${machine.describe('lapic')}\n${machine.describe('pic')}`;
+  machine.start();
+  return {
+    machine,
+    printed,
+    show: state,
+    cell,
+    set: (address, value) => void machine.writeMemory(address, new Uint8Array(Uint32Array.of(value).buffer)),
+    printedIs: (text) =>
+      until(() => printed.text === text || machine.state !== 'running', state).then(() =>
+        assert.equal(printed.text, text, state()),
+      ),
+    [Symbol.asyncDispose]: () => machine.stop(),
+  };
+}
+
+/** A timer of the local APIC, periodic: `count` interrupts, each of which ends a HLT. */
+const periodic = (count: number) => {
+  const f = new Firmware().pics().enableApic().gate(0x40, 'tick');
+  f.store(LAPIC + 0x3e0, 0xb)
+    .store(LAPIC + 0x320, 0x2_0040)
+    .store(LAPIC + 0x380, 1_000_000);
+  f.until(CELL.count, count, 'hlt')
+    .store(LAPIC + 0x380, 0)
+    .print('D')
+    .end();
+  return f.handler('tick', CELL.count);
+};
+/** One-shot, set again by each. */
+const oneShot = (count: number) => {
+  const f = new Firmware().pics().enableApic().gate(0x40, 'tick');
+  f.store(LAPIC + 0x3e0, 0xb)
+    .store(LAPIC + 0x320, 0x40)
+    .store(LAPIC + 0x380, 700_000);
+  f.until(CELL.count, count, 'hlt').print('D').end();
+  return f.handler('tick', CELL.count, () => f.store(LAPIC + 0x380, 700_000));
+};
+/** The same by the time-stamp counter. */
+const deadline = (count: number) => {
+  const f = new Firmware().pics().enableApic().gate(0x40, 'tick');
+  const arm = () =>
+    f
+      .db(0x0f, 0x31) // rdtsc
+      .aluImm('add', R.ax, 2_000_000)
+      .db(0x83, 0xd2, 0) // adc edx, 0
+      .movImm(R.cx, 0x6e0)
+      .db(0x0f, 0x30); // wrmsr
+  f.store(LAPIC + 0x320, 0x4_0040);
+  arm();
+  f.until(CELL.count, count, 'hlt').print('D').end();
+  return f.handler('tick', CELL.count, arm);
+};
+/** The 8254 through the I/O APIC. */
+const pit = (count: number) => {
+  const f = new Firmware().pics().enableApic().gate(0x31, 'tick').pin(2, 0x31);
+  f.out(0x43, 0x34).out(0x40, 0xa9).out(0x40, 0x04); // every millisecond
+  f.until(CELL.count, count, 'hlt').pin(2, 0x1_0031).print('D').end();
+  return f.handler('tick', CELL.count);
+};
+/** The 8254 through the 8259 and LINT0. */
+const external = (count: number) => {
+  const f = new Firmware().pics(1).gate(0x20, 'tick');
+  f.out(0x43, 0x34).out(0x40, 0xa9).out(0x40, 0x04);
+  f.until(CELL.count, count, 'hlt').out(0x21, 0xff).print('D').end();
+  return f.label('tick').db(0x60).inc(CELL.count).out(0x20, 0x20).db(0x61, 0xcf);
+};
+/** A level-triggered pin: the first interrupt is ended while the wire is still high, and comes again. */
+const level = () => {
+  const f = new Firmware().pics().enableApic().gate(0x34, 'serial').pin(4, 0x8034);
+  f.out(0x3fc, 8).out(0x3f9, 2); // OUT2; transmitter empty
+  f.until(CELL.count, 2, 'hlt').out(0x3f9, 0).print('D').end();
+  return f.handler('serial', CELL.count, () => {
+    f.load(CELL.count).aluImm('cmp', R.ax, 2).db(0x75, 5).in(0x3fa); // from the second on: reading IIR lets the wire fall
+  });
+};
+/** A second processor is started, and gets and sends `count` interrupts. */
+const between = (count: number) => {
+  const f = new Firmware().pics().enableApic().gate(0x40, 'there').gate(0x41, 'back');
+  f.store(LAPIC + 0x310, 1 << 24).store(LAPIC + 0x300, 0x4500); // INIT
+  f.store(LAPIC + 0x310, 1 << 24).store(LAPIC + 0x300, 0x4600 | SIPI_PAGE);
+  f.until(CELL.started, 1, 'spin').print('S');
+  f.store(LAPIC + 0x310, 1 << 24).store(LAPIC + 0x300, 0x4040);
+  f.until(CELL.count, count, 'hlt').print('D').end();
+  f.handler('back', CELL.count, () => f.store(LAPIC + 0x310, 1 << 24).store(LAPIC + 0x300, 0x4040));
+  f.label('ap')
+    .enableApic()
+    .inc(CELL.started)
+    .until(CELL.other, 1 << 30, 'hlt')
+    .end();
+  return f.handler('there', CELL.other, () => f.store(LAPIC + 0x310, 0).store(LAPIC + 0x300, 0x4041));
+};
+
+const DEADLINE_CPU = { model: 'qemu64', features: { 'tsc-deadline': true } };
+const WAYS: Readonly<Record<string, (kind: Kind) => Promise<Running & AsyncDisposable>>> = {
+  "a local APIC's periodic timer": (kind) => start(kind, periodic(20)),
+  "a local APIC's one-shot timer": (kind) => start(kind, oneShot(20)),
+  'a deadline of the time-stamp counter': (kind) => start(kind, deadline(20), { cpu: DEADLINE_CPU }),
+  'the 8254 through the I/O APIC': (kind) => start(kind, pit(20)),
+  'the 8254 through the 8259': (kind) => start(kind, external(20)),
+  'a level-triggered pin': (kind) => start(kind, level()),
+};
+
+for (const kind of KINDS) {
+  for (const [name, run] of Object.entries(WAYS))
+    test(`kernel-irqchip=${kind}: ${name}`, { skip: skip(kind) }, async () => {
+      await using guest = await run(kind);
+      await guest.printedIs('D');
+      assert.equal(guest.machine.accelerator, 'kvm');
+      // In the kernel a processor waits there.
+      const { hlt = 0 } = guest.machine.kvm?.[0].exits ?? {};
+      assert.equal(hlt > 0, kind === 'off');
+    });
+
+  test(`kernel-irqchip=${kind}: processors start and interrupt each other`, { skip: skip(kind) }, async () => {
+    await using guest = await start(kind, between(50), { cpus: 2 });
+    await guest.printedIs('SD');
+    assert.ok(guest.cell(CELL.other) >= 50);
+    const entries = guest.machine.kvm?.map((vcpu) => vcpu.entries) ?? [];
+    assert.ok(entries.every((count) => count > 0));
+  });
+
+  test(`kernel-irqchip=${kind}: all of them, moved between accelerators all the time`, {
+    skip: skip(kind),
+  }, async () => {
+    const guests: Record<string, Firmware> = {
+      periodic: periodic(100),
+      oneShot: oneShot(100),
+      pit: pit(100),
+      external: external(100),
+      deadline: deadline(100),
+      between: between(300),
+    };
+    for (const [name, firmware] of Object.entries(guests)) {
+      await using guest = await start(kind, firmware, { cpus: name === 'between' ? 2 : 1, cpu: DEADLINE_CPU });
+      const wanted = name === 'between' ? 'SD' : 'D';
+      const turns: AcceleratorName[] = ['jit', 'kvm', 'reference', 'kvm'];
+      for (let n = 0; guest.printed.text !== wanted && n < 2000; n++) {
+        await guest.machine.switchAccelerator(turns[n % turns.length]);
+        await pause(n % 7);
+        assert.equal(guest.machine.state, 'running', `${guest.machine.error}`);
+      }
+      await guest.printedIs(wanted);
+    }
+  });
+
+  test(`kernel-irqchip=${kind}: an interrupt that waits, and one that is served, move`, {
+    skip: skip(kind),
+  }, async () => {
+    for (const to of ['jit', 'reference'] as const) {
+      const f = new Firmware().pics().enableApic().gate(0x45, 'self').gate(0x40, 'lower');
+      f.store(LAPIC + 0x80, 0x20); // task priority
+      f.store(LAPIC + 0x300, 0x4_4045)
+        .store(LAPIC + 0x300, 0x4_4040)
+        .inc(CELL.seen);
+      f.until(CELL.go, 1, 'spin').sti().until(CELL.count, 2, 'hlt').print('D').end();
+      f.handler('self', CELL.count, () => f.inc(CELL.seen).until(CELL.go, 2, 'spin'));
+      f.handler('lower', CELL.count);
+      await using guest = await start(kind, f);
+      const { machine } = guest;
+      await until(() => guest.cell(CELL.seen) === 1, guest.show);
+      for (const name of ['kvm', to, 'kvm', to] as const) {
+        await machine.switchAccelerator(name);
+        await pause(3);
+        assert.match(machine.describe('lapic'), /ISR +\(none\)\nIRR +64 69\n\nAPR 0x00 TPR 0x20/);
+      }
+      guest.set(CELL.go, 1);
+      await until(() => guest.cell(CELL.seen) === 2, guest.show);
+      for (const name of ['kvm', to, 'kvm'] as const) {
+        await machine.switchAccelerator(name);
+        await pause(3);
+        assert.match(machine.describe('lapic'), /ISR +69\nIRR +64\n/);
+      }
+      guest.set(CELL.go, 2);
+      await guest.printedIs('D');
+      assert.equal(guest.cell(CELL.count), 2);
+    }
+  });
+
+  test(`kernel-irqchip=${kind}: the 8259s and the I/O APIC with an interrupt under way move`, {
+    skip: skip(kind),
+  }, async () => {
+    const f = new Firmware().pics(0x10).enableApic().gate(0x24, 'pic').gate(0x34, 'serial');
+    f.out(0x4d0, 0x10).store(LAPIC + 0x350, 0x700); // level-triggered, ExtINT at LINT0
+    f.out(0x3fc, 8).out(0x3f9, 2).inc(CELL.seen);
+    f.until(CELL.go, 1, 'spin').sti().until(CELL.count, 1, 'hlt');
+    f.pin(4, 0x8034).sti().until(CELL.count, 2, 'hlt').print('D').end();
+    f.label('pic')
+      .db(0x60)
+      .inc(CELL.count)
+      .inc(CELL.seen)
+      .until(CELL.go, 2, 'spin')
+      .out(0x21, 0xff)
+      .out(0x20, 0x20)
+      .db(0x61, 0xcf);
+    f.handler('serial', CELL.count, () => f.inc(CELL.seen).until(CELL.go, 3, 'spin').out(0x3f9, 0));
+    await using guest = await start(kind, f);
+    const { machine } = guest;
+    const stages = [/pic0: irr=1[01] imr=ef isr=00 .* elcr=10/, /pic0: irr=1[01] imr=ef isr=10/, /Remote IRR +4 */];
+    for (const [n, shown] of stages.entries()) {
+      await until(
+        () => guest.cell(CELL.seen) === n + 1,
+        () => `${n} ${guest.show()}`,
+      );
+      for (const name of ['kvm', 'jit', 'kvm', 'reference', 'kvm'] as const) {
+        await machine.switchAccelerator(name);
+        await pause(3);
+        assert.match(machine.describe('pic'), shown, name);
+        await machine.pause();
+        assert.match(machine.describe('pic'), shown, name);
+        machine.resume();
+      }
+      guest.set(CELL.go, n + 1);
+    }
+    await guest.printedIs('D');
+    assert.equal(guest.cell(CELL.count), comesOnce(kind) ? 2 : 3);
+    assert.doesNotMatch(machine.describe('pic'), /Remote IRR +4/);
+  });
+}
