@@ -1,6 +1,7 @@
 /**
  * The guests of this benchmark: a loop of some instructions, one of which
- * leaves KVM for a device, in protected mode without paging.
+ * leaves KVM for a device, in protected mode without paging. After each batch it
+ * writes a byte to the serial port, and begins again.
  *
  * What is asked is as light in QEMU as it gets: a port that only keeps its byte
  * (POST codes), memory where nothing is, and a register of the HPET that is
@@ -28,8 +29,11 @@ const FLAT_AT = 0x40;
 
 const le = (value: number, bytes: number) => Array.from({ length: bytes }, (_, n) => (value / 2 ** (8 * n)) & 0xff);
 
+/** So many exits, and a byte for the serial port. */
+export const BATCH = 4000;
+
 /** Code and tables for linear address `base`, where a real-mode CS with that base enters at its beginning. */
-function program(kind: Kind, base: number, loops: number | undefined): Uint8Array {
+function program(kind: Kind, base: number): Uint8Array {
   const bytes = new Uint8Array(0x180);
   bytes.set([
     ...[0xfa, 0x66, 0x2e, 0x0f, 0x01, 0x16, ...le(GDTR_AT, 2)], // cli; lgdt cs:[gdtr]
@@ -37,35 +41,37 @@ function program(kind: Kind, base: number, loops: number | undefined): Uint8Arra
     ...[0x66, 0xea, ...le(base + FLAT_AT, 4), 0x08, 0x00], // jmp 8:flat
   ]);
   const exit = KINDS[kind];
-  const begin = [0x66, 0xb8, 0x10, 0x00, 0x8e, 0xd8, 0xb0, 0x55]; // mov ax, 16; mov ds, ax; mov al, 0x55
-  const jump = (length: number) => 0x100 - length - 2;
-  bytes.set(
-    loops === undefined
-      ? [...begin, ...exit, 0xeb, jump(exit.length)]
-      : [
-          ...[...begin, 0xb9, ...le(loops, 4)], // mov ecx, loops
-          ...[...exit, 0x49, 0x75, jump(exit.length + 1)], // dec ecx; jnz
-          ...[0x66, 0xba, 0x01, 0x05, 0xb0, 0x00, 0xee, 0xf4], // mov dx, 0x501; mov al, 0; out dx, al; hlt
-        ],
-    FLAT_AT,
-  );
+  const loop = [
+    ...[0xb9, ...le(BATCH, 4)], // mov ecx, BATCH
+    ...[...exit, 0x49, 0x75, 0x100 - exit.length - 3], // exit; dec ecx; jnz
+    ...[0x66, 0xba, 0xf8, 0x03, 0xb0, 0x55, 0xee], // mov dx, 0x3f8; mov al, 0x55; out dx, al
+  ];
+  const begin = [0x66, 0xb8, 0x10, 0x00, 0x8e, 0xd8]; // mov ax, 16; mov ds, ax
+  bytes.set([...begin, ...loop, 0xeb, 0x100 - loop.length - 2], FLAT_AT);
   bytes.set(GDT, GDT_AT);
   bytes.set([...le(GDT.length - 1, 2), ...le(base + GDT_AT, 4)], GDTR_AT);
   return bytes;
 }
 
-/** A vCPU's memory of 64 KiB: CS has base 0x1000, the loop has no end. */
+/** A vCPU's memory of 64 KiB: CS has base 0x1000. */
 export function rawImage(kind: Kind): Uint8Array {
   const image = new Uint8Array(0x10000);
-  image.set(program(kind, 0x1000, undefined), 0x1000);
+  image.set(program(kind, 0x1000), 0x1000);
   return image;
 }
 
-/** A PC's firmware that makes so many exits and ends the emulator through isa-debug-exit; none: it ends at once. */
-export function firmware(kind: Kind, loops: number): Uint8Array {
+/** A PC's firmware. */
+export function firmware(kind: Kind): Uint8Array {
   const rom = new Uint8Array(0x10000).fill(0xf4);
-  if (loops === 0) rom.set([0xba, 0x01, 0x05, 0xb0, 0x00, 0xee, 0xf4]);
-  else rom.set(program(kind, 0xf0000, loops));
+  rom.set(program(kind, 0xf0000));
+  rom.set([0xea, 0, 0, 0, 0xf0], 0xfff0);
+  return rom;
+}
+
+/** A firmware that ends the emulator at once, through isa-debug-exit. */
+export function lastFirmware(): Uint8Array {
+  const rom = new Uint8Array(0x10000).fill(0xf4);
+  rom.set([0xba, 0x01, 0x05, 0xb0, 0x00, 0xee, 0xf4]);
   rom.set([0xea, 0, 0, 0, 0xf0], 0xfff0);
   return rom;
 }
