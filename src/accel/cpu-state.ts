@@ -12,6 +12,10 @@ export class CpuState implements StateAccess {
   readonly space: Space;
   private readonly view: DataView;
   private readonly places: Isa['at'];
+  // Where in the view these lie: they are looked at with every slice and every exit.
+  private readonly stoppedAt: number;
+  private readonly waitingAt: number;
+  private readonly attentionAt: number;
 
   constructor(isa: Isa, space: Space, index: number, at: number) {
     this.isa = isa;
@@ -20,6 +24,9 @@ export class CpuState implements StateAccess {
     this.index = index;
     this.at = at;
     this.places = isa.at;
+    this.stoppedAt = at + isa.fields.stopped;
+    this.waitingAt = at + isa.fields.waiting;
+    this.attentionAt = at + isa.fields.attention;
     this.reset();
   }
 
@@ -77,16 +84,16 @@ export class CpuState implements StateAccess {
     return this.word(this.isa.fields.mode);
   }
   get stopped(): boolean {
-    return this.word(this.isa.fields.stopped) !== 0;
+    return this.view.getUint32(this.stoppedAt, true) !== 0;
   }
   set stopped(value: boolean) {
-    this.setWord(this.isa.fields.stopped, value ? 1 : 0);
+    this.view.setUint32(this.stoppedAt, value ? 1 : 0, true);
   }
   get waiting(): boolean {
-    return this.word(this.isa.fields.waiting) !== 0;
+    return this.view.getUint32(this.waitingAt, true) !== 0;
   }
   set attention(value: boolean) {
-    this.setWord(this.isa.fields.attention, value ? 1 : 0);
+    this.view.setUint32(this.attentionAt, value ? 1 : 0, true);
   }
   /** Instructions retired, as of the last run. */
   get instructions(): number {

@@ -10,6 +10,8 @@ export interface MachineHost {
   epoch(): number;
   /** Lets the host's other events happen (input, disks); resolves soon. */
   yield(): Promise<void>;
+  /** Counts what has happened outside; where it stands still for a while, `yield` is needed less often. */
+  events?(): number;
   /** Resolves after about `ms` milliseconds (Infinity: never), or when `wake` is called. */
   sleep(ms: number): Sleep;
   /** A compiler for the JIT in another thread, where the host has threads to spare. */

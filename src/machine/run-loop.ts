@@ -12,11 +12,12 @@ import type { MachineHost, Sleep } from './machine-host.ts';
 /** Wall time of a slice, ms: alone, and beside other vCPUs that may wait for each other. */
 const SLICE_MS = 0.4;
 const SHARED_SLICE_MS = 0.2;
-/** The same where instructions are not counted: leaving and entering takes longer. */
-const ALONE_MS = 4;
+/** The same where instructions are not counted, and leaving and entering takes longer: alone until the next yield. */
 const SHARED_MS = 1;
-/** The host's events wait at most about this long, ms. */
+const SHORTEST_MS = 0.5;
+/** The host's events wait at most about this long, ms; and at most so long where there have been none for a while. */
 const YIELD_MS = 4;
+const CALM_MS = 16;
 /** Waits shorter than this are spent yielding: the host's timers are no finer than 1 ms. */
 const SHORTEST_SLEEP_MS = 0.25;
 /** Timers of hosts overflow beyond 2^31 ms. */
@@ -57,6 +58,8 @@ export class RunLoop {
   private sleeping: Sleep | undefined;
   private current = -1;
   private lastYield = 0;
+  /** From one yield to the next, ms. */
+  private patience = YIELD_MS;
 
   constructor(parts: RunLoopParts) {
     this.parts = parts;
@@ -124,18 +127,22 @@ export class RunLoop {
   private async runOn(): Promise<void> {
     const { host } = this.parts;
     // A guest that does nothing but reset its machine comes here again and again.
-    if (host.now() - this.lastYield >= YIELD_MS) await this.yield();
+    if (host.now() - this.lastYield >= this.patience) await this.yield();
     while (!this.stopping) {
       const deadline = this.turn();
       if (this.stopping) break;
       if (deadline > 0) await this.idle(deadline);
-      else if (host.now() - this.lastYield >= YIELD_MS) await this.yield();
+      else if (host.now() - this.lastYield >= this.patience) await this.yield();
     }
   }
 
   private async yield(): Promise<void> {
-    await this.parts.host.yield();
-    this.lastYield = this.parts.host.now();
+    const { host } = this.parts;
+    const before = host.events?.();
+    await host.yield();
+    const isCalm = before !== undefined && host.events?.() === before;
+    this.patience = isCalm ? Math.min(CALM_MS, this.patience * 2) : YIELD_MS;
+    this.lastYield = host.now();
   }
 
   /** A slice of every vCPU that is not waiting; returns 0 or, when all wait, the earliest deadline. */
@@ -175,7 +182,8 @@ export class RunLoop {
       if (deterministic) exit = vcpu.run(Math.min(VIRTUAL_SLICE, room));
       else {
         const wanted = this.speed * (vcpus.length > 1 ? SHARED_SLICE_MS : SLICE_MS);
-        const ms = Math.min(vcpus.length > 1 ? SHARED_MS : ALONE_MS, clock.sleepUntil(deadline));
+        const until = vcpus.length > 1 ? SHARED_MS : Math.max(SHORTEST_MS, this.patience - (start - this.lastYield));
+        const ms = Math.min(until, clock.sleepUntil(deadline));
         exit = vcpu.run(Math.floor(Math.min(MOST, Math.max(FEWEST, Math.min(wanted, room)))), ms);
       }
     } finally {
@@ -210,7 +218,7 @@ export class RunLoop {
     const start = host.now();
     if (ms < SHORTEST_SLEEP_MS) {
       // Time passes without the host's help where it is virtual.
-      if (ms > 0 || start - this.lastYield >= YIELD_MS) await this.yield();
+      if (ms > 0 || start - this.lastYield >= this.patience) await this.yield();
     } else {
       this.sleeping = host.sleep(ms === Infinity ? Infinity : Math.min(LONGEST_SLEEP_MS, Math.max(1, Math.round(ms))));
       try {
@@ -218,6 +226,7 @@ export class RunLoop {
       } finally {
         this.sleeping = undefined;
       }
+      this.patience = YIELD_MS;
       this.lastYield = host.now();
     }
     clock.slept(deadline, host.now() - start);

@@ -17,8 +17,9 @@ import { ExitCounts } from './exit-counts.ts';
 import type { MemorySlots } from './memory-slots.ts';
 import { KvmError, type KvmVcpuPort, type KvmVcpuThread } from './port.ts';
 
-/** Time of a run where nobody says how long, ms. */
+/** Time of a run where nobody says how long, and the longest, ms. */
 const SLICE_MS = 4;
+const LONGEST_MS = 20;
 /** A guest that leaves all the time is looked at the clock for every so many exits. */
 const LOOK = 16;
 const NS_PER_MS = 1e6;
@@ -175,7 +176,7 @@ export class KvmVcpu implements StateVcpu {
     state.attention = false;
     this.kicked = false;
     if (port.thread) return this.leaveHome(port.thread);
-    const slice = Math.max(0.05, Math.min(ms, SLICE_MS));
+    const slice = Math.max(0.05, Math.min(ms, LONGEST_MS));
     const end = board.now() + slice * NS_PER_MS;
     port.alarm(slice);
     try {

@@ -24,6 +24,11 @@ export class NodeMachineHost {
     return new Promise((resolve) => setImmediate(resolve));
   }
 
+  /** Of the event loop, without timers. */
+  events(): number {
+    return performance.nodeTiming.uvMetricsInfo.events;
+  }
+
   /** A sleep without an end keeps the process alive no less than one with an end. */
   sleep(ms: number): { readonly promise: Promise<void>; wake(): void } {
     let wake = () => {};

@@ -26,16 +26,20 @@ export function x86Interrupts(
 ): KvmEvents {
   const vector = new Uint32Array(1);
   const vectorBytes = new Uint8Array(vector.buffer);
-  /** CR8 as KVM was told, by vCPU. */
+  /** CR8 as KVM was told, by vCPU; and whether it is still that: a port of a device does not change it. */
   const priority: number[] = [];
-
-  const systemCalls = new Map<KvmVcpuPort, SystemCalls>();
+  const settled: boolean[] = [];
+  /** By vCPU, where there are any. */
+  const systemCalls: SystemCalls[] = [];
 
   return {
     loaded(vcpu, state) {
+      const { index } = state;
       vcpu.run.setUint8(Run.readyForInterruptInjection, 0);
-      if (arch?.halfSystemCalls && !systemCalls.has(vcpu)) systemCalls.set(vcpu, new SystemCalls(vcpu, state.space));
-      systemCalls.get(vcpu)?.look();
+      settled[index] = false;
+      if (!arch?.halfSystemCalls) return;
+      systemCalls[index] ??= new SystemCalls(vcpu, state.space);
+      systemCalls[index].loaded();
     },
 
     inject(vcpu, state, board) {
@@ -55,9 +59,10 @@ export function x86Interrupts(
         lines = state.word(AT.lines);
       }
       run.setUint8(Run.requestInterruptWindow, lines & Line.intr ? 1 : 0);
-      if (irqchip) return;
+      if (irqchip || settled[state.index]) return;
       const cr8 = board.hostCall?.(state.index, HostCall.readCr8, 0, 0) ?? 0;
       priority[state.index] = cr8;
+      settled[state.index] = true;
       run.setUint32(Run.cr8, cr8, true);
       run.setUint32(Run.cr8 + 4, 0, true);
     },
@@ -66,16 +71,18 @@ export function x86Interrupts(
 
     leave(vcpu, state, board) {
       const { run } = vcpu;
-      systemCalls.get(vcpu)?.look();
+      const { index } = state;
+      if (systemCalls.length > 0) systemCalls[index]?.left();
       const eflags = state.word(AT.eflags);
       const now = run.getUint8(Run.ifFlag) ? eflags | Eflags.if : eflags & ~Eflags.if;
       if (now !== eflags) state.setWord(AT.eflags, now);
       if (irqchip) return;
       const cr8 = run.getUint32(Run.cr8, true);
-      if (cr8 !== priority[state.index]) {
-        priority[state.index] = cr8;
-        board.hostCall?.(state.index, HostCall.writeCr8, cr8, 0);
+      if (cr8 !== priority[index]) {
+        priority[index] = cr8;
+        board.hostCall?.(index, HostCall.writeCr8, cr8, 0);
       }
+      settled[index] = run.getUint32(Run.exitReason, true) === ExitReason.io;
     },
 
     wakes(state) {
@@ -99,7 +106,7 @@ export function x86Interrupts(
       const { run } = vcpu;
       switch (reason) {
         case ExitReason.debug:
-          return systemCalls.get(vcpu)?.serve() ?? false;
+          return systemCalls[state.index]?.serve() ?? false;
         case ExitReason.setTpr:
         case ExitReason.irqWindowOpen:
           return true;

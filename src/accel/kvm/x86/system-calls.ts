@@ -31,6 +31,8 @@ const ON_0 = 0x402n;
 const PRESENT = 1n;
 const LARGE = 0x80n;
 const ADDRESS = 0x000f_ffff_ffff_f000n;
+/** Outside long mode every so many exits are enough. */
+const SELDOM = 16;
 
 /**
  * A state that KVM left between a SYSCALL and the fault that it becomes: at LSTAR, in user mode. Makes it that of the
@@ -60,13 +62,16 @@ export class SystemCalls {
   private readonly run: DataView;
   private readonly space: Space;
   /** Where the table of gates is, and the page fault's in linear memory; as last looked at. */
-  private table = 0n;
+  private tableLow = 0;
+  private tableHigh = 0;
   private gate: number | undefined;
   private gateLow = 0;
   private gateHigh = 0;
   /** Where the breakpoint stands. */
   private entry: bigint | undefined;
   private stepping = false;
+  /** Exits until the registers are looked at: 0 with each one. */
+  private skip = 0;
   /** How many system calls were put right. */
   count = 0;
 
@@ -74,22 +79,49 @@ export class SystemCalls {
     this.vcpu = vcpu;
     this.run = vcpu.run;
     this.space = space;
-    this.run.setBigUint64(Run.validRegs, BigInt(SyncRegsBit.regs | SyncRegsBit.sregs), true);
   }
 
-  /** Lets the breakpoint follow the guest's table of gates: after registers were loaded, and after each exit. */
-  look(): void {
+  /** Other registers were loaded: the next exits are looked at. */
+  loaded(): void {
+    this.skip = 0;
+    this.ask(true);
+    this.look();
+  }
+
+  /** Whether an exit stores the registers, which takes a while. */
+  private ask(wanted: boolean): void {
+    this.run.setUint32(Run.validRegs, wanted ? SyncRegsBit.regs | SyncRegsBit.sregs : 0, true);
+  }
+
+  /** Lets the breakpoint follow the guest's table of gates: after an exit. */
+  left(): void {
+    if (this.skip === 0) this.look();
+    else if (--this.skip === 0) this.ask(true);
+  }
+
+  private look(): void {
     if (this.stepping) return;
     const { run, space } = this;
-    const table = run.getBigUint64(SREGS + Sregs.idt, true);
-    if (table === this.table && this.gate !== undefined) {
+    const low = run.getUint32(SREGS + Sregs.idt, true);
+    const high = run.getUint32(SREGS + Sregs.idt + 4, true);
+    if (low === this.tableLow && high === this.tableHigh && this.gate !== undefined) {
       const { view } = space;
       if (view.getUint32(this.gate, true) === this.gateLow && view.getUint32(this.gate + 4, true) === this.gateHigh)
         return;
     }
-    this.table = table;
-    this.gate = this.isLong() ? this.place(table + BigInt(GATE)) : undefined;
+    this.tableLow = low;
+    this.tableHigh = high;
+    const long = this.isLong();
+    this.gate = long ? this.place(this.table + BigInt(GATE)) : undefined;
     this.moveTo(this.handler());
+    // Nothing runs natively before long mode.
+    if (long) return;
+    this.skip = SELDOM;
+    this.ask(false);
+  }
+
+  private get table(): bigint {
+    return (BigInt(this.tableHigh) << 32n) | BigInt(this.tableLow);
   }
 
   /** The page-fault handler's first instruction; undefined where there is none. */
