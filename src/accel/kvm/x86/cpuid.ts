@@ -15,6 +15,7 @@
 import { EMULATED, WORDS } from '../../../isa/x86/cpuid/features.ts';
 import type { KvmPort, KvmVcpuPort } from '../port.ts';
 import { CapX86, Cpuid2, CPUID_SIGNIFICANT_INDEX, KvmX86, Msr, PKRU_COMPONENT } from './abi-x86.ts';
+import { probeLimits } from './limits.ts';
 import { readMsr, writeMsr } from './vcpu-registers.ts';
 
 /** EAX, EBX, ECX, EDX. */
@@ -234,6 +235,9 @@ export function kvmCpuOffer(kvm: KvmPort): KvmCpuOffer {
     const own = new Set<string>(MACHINES_OWN);
     const isOffered = (name: string) => forced.has(name) || (all.has(name) && (own.has(name) || listed.has(name)));
     const tscKhz = kvm.checkExtension(CapX86.getTscKhz) > 0 ? one.ioctl(KvmX86.getTscKhz) : 0;
+    const tscFixed = fixedCounter(one);
+    // This vCPU is as good for that as another one.
+    probeLimits(one);
     return {
       features: new Set([...EMULATED].filter(isOffered)),
       forced: new Set([...forced].filter((name) => EMULATED.has(name) && !own.has(name))),
@@ -241,7 +245,7 @@ export function kvmCpuOffer(kvm: KvmPort): KvmCpuOffer {
       physicalBits: registersOf(supported, 0x8000_0008)[0] & 0xff || 36,
       tscKhz,
       tscControl: kvm.checkExtension(CapX86.tscControl) > 0,
-      tscFixed: fixedCounter(one),
+      tscFixed,
       host: hostOf(supported),
     };
   } finally {

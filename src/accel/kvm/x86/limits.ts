@@ -19,31 +19,41 @@ export interface KvmLimits {
 }
 export const NO_LIMITS: KvmLimits = { paging: false, virtual8086: false };
 
-/** Asks a vCPU of a VM of its own: where the answer is no, it is good for nothing afterwards. */
-export function probeLimits(kvm: KvmPort): KvmLimits {
+/** The same for every VM of a process, and as much work as making one. */
+let known: KvmLimits | undefined;
+
+/** Of this host: what was found out before, or a vCPU of a VM of its own is asked. */
+export function limitsOf(kvm: KvmPort): KvmLimits {
+  if (known) return known;
   const vm = kvm.createVm();
   let vcpu: KvmVcpuPort | undefined;
   try {
     vcpu = vm.createVcpu(0);
-    const sregs = new Uint8Array(Sregs.size);
-    const regs = new Uint8Array(Regs.size);
-    const [control, general] = [sregs, regs].map(({ buffer }) => new DataView(buffer));
-    vcpu.ioctl(KvmX86.getSregs, sregs);
-    control.setBigUint64(Sregs.cr0, BigInt(Cr0.pe | Cr0.et) | BigInt(Cr0.pg), true);
-    vcpu.ioctl(KvmX86.setSregs, sregs);
-    vcpu.ioctl(KvmX86.getRegs, regs);
-    general.setBigUint64(Regs.rflags, BigInt(Eflags.fixed | Eflags.vm), true);
-    vcpu.ioctl(KvmX86.setRegs, regs);
-    vcpu.ioctl(KvmX86.getSregs, sregs);
-    vcpu.ioctl(KvmX86.getRegs, regs);
-    return {
-      paging: !(control.getBigUint64(Sregs.cr0, true) & BigInt(Cr0.pg)),
-      virtual8086: !(general.getBigUint64(Regs.rflags, true) & BigInt(Eflags.vm)),
-    };
+    return probeLimits(vcpu);
   } finally {
     vcpu?.close();
     vm.close();
   }
+}
+
+/** Asks a vCPU: where the answer is no, it is good for nothing afterwards. */
+export function probeLimits(vcpu: KvmVcpuPort): KvmLimits {
+  const sregs = new Uint8Array(Sregs.size);
+  const regs = new Uint8Array(Regs.size);
+  const [control, general] = [sregs, regs].map(({ buffer }) => new DataView(buffer));
+  vcpu.ioctl(KvmX86.getSregs, sregs);
+  control.setBigUint64(Sregs.cr0, BigInt(Cr0.pe | Cr0.et) | BigInt(Cr0.pg), true);
+  vcpu.ioctl(KvmX86.setSregs, sregs);
+  vcpu.ioctl(KvmX86.getRegs, regs);
+  general.setBigUint64(Regs.rflags, BigInt(Eflags.fixed | Eflags.vm), true);
+  vcpu.ioctl(KvmX86.setRegs, regs);
+  vcpu.ioctl(KvmX86.getSregs, sregs);
+  vcpu.ioctl(KvmX86.getRegs, regs);
+  known = {
+    paging: !(control.getBigUint64(Sregs.cr0, true) & BigInt(Cr0.pg)),
+    virtual8086: !(general.getBigUint64(Regs.rflags, true) & BigInt(Eflags.vm)),
+  };
+  return known;
 }
 
 /** Why KVM cannot go on from this state; undefined: it can. */

@@ -18,7 +18,7 @@ import {
   supportedCpuid,
   xsaveComponents,
 } from './cpuid.ts';
-import { cannotHold, type KvmLimits, NO_LIMITS, probeLimits } from './limits.ts';
+import { cannotHold, type KvmLimits, limitsOf, NO_LIMITS } from './limits.ts';
 import { enableCap, filterMsrs } from './msr-filter.ts';
 import { KVM_SERVES } from './msrs.ts';
 import { finishSystemCall } from './system-calls.ts';
@@ -33,8 +33,6 @@ export interface X86KvmOptions extends KvmArchOptions {
   /** Registers may go through kvm_run (the default). Off where they are looked at without an entry between. */
   readonly sync?: boolean;
 }
-
-let knownLimits: KvmLimits | undefined;
 
 export class X86KvmArch implements KvmArch {
   private options: X86KvmOptions | undefined;
@@ -69,9 +67,7 @@ export class X86KvmArch implements KvmArch {
       xcrs: has(CapX86.xcrs),
     };
     this.pkru = pkruPlace(supportedCpuid(options.kvm));
-    // The same for every VM of a process, and as much work as making one.
-    knownLimits ??= probeLimits(options.kvm);
-    this.limits = knownLimits;
+    this.limits = limitsOf(options.kvm);
     this.tscControl = has(CapX86.tscControl);
     this.tscOffsets = has(CapX86.vcpuAttributes);
     this.filtered = filterMsrs(vm, options.irqchip ? [...KVM_SERVES, Msr.apicBase, Msr.tscDeadline] : KVM_SERVES);

@@ -11,7 +11,7 @@ import { Cap } from '../../../accel/kvm/abi.ts';
 import { KvmError, type KvmPort } from '../../../accel/kvm/port.ts';
 import { CapX86 } from '../../../accel/kvm/x86/abi-x86.ts';
 import { kvmCpuOffer } from '../../../accel/kvm/x86/cpuid.ts';
-import { probeLimits } from '../../../accel/kvm/x86/limits.ts';
+import { limitsOf } from '../../../accel/kvm/x86/limits.ts';
 import { openKvm } from './kvm-device.ts';
 
 export interface KvmFacts {
@@ -96,7 +96,7 @@ function processorOf(kvm: KvmPort): KvmProcessorFacts {
     physicalBits,
     tscKhz,
     tscControl,
-    ...probeLimits(kvm),
+    ...limitsOf(kvm),
   };
 }
 

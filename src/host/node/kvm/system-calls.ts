@@ -6,7 +6,6 @@
  */
 import { KvmError } from '../../../accel/kvm/port.ts';
 import { type Ffi, openFfi } from '../ffi.ts';
-import { getSystemErrorMap } from 'node:util';
 
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
@@ -26,7 +25,8 @@ const SIGEV_THREAD_ID = 4;
 
 /** The kernel's name of an error number. */
 export function errnoName(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[0] ?? `errno ${errno}`;
+  // Loaded when there is an error.
+  return process.getBuiltinModule('node:util').getSystemErrorMap().get(-errno)?.[0] ?? `errno ${errno}`;
 }
 
 export class SystemCalls {
