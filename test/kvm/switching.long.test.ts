@@ -1,6 +1,7 @@
 /** A boot of Debian that changes its accelerator all the time. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
+import type { MachineConfig } from '../../src/machine/config.ts';
 import { testSeed } from '../../src/bits/test-seed.ts';
 import { bootPc, cloudLinux, PATIENCE, PROMPT, seabiosRoms, skip as noFiles } from '../boot/pc-guest.ts';
 import { skip as noKvm } from './real-mode.ts';
@@ -8,7 +9,16 @@ import { skip as noKvm } from './real-mode.ts';
 const skip = noFiles ?? noKvm;
 const ENDED = { cause: 'guest-shutdown', code: 0 };
 
-test('a boot that changes between kvm, jit and reference all the time notices nothing', { skip }, async (t) => {
+for (const kernelIrqchip of ['off', 'split', 'on'] as const)
+  test(
+    `a boot that changes between kvm (kernel-irqchip=${kernelIrqchip}), jit and reference all the time notices nothing`,
+    {
+      skip,
+    },
+    (t) => boot(kernelIrqchip, t),
+  );
+
+async function boot(kernelIrqchip: MachineConfig['kernelIrqchip'], t: TestContext): Promise<void> {
   const seed = testSeed(process.env);
   t.diagnostic(`TRAPFRAME_SEED=${seed}`);
   const random = generator(seed);
@@ -18,6 +28,7 @@ test('a boot that changes between kvm, jit and reference all the time notices no
     accel: ['jit', 'kvm'],
     accelStay: true,
     cpus: 2,
+    kernelIrqchip,
   });
   const { machine } = guest;
   const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -51,7 +62,7 @@ test('a boot that changes between kvm, jit and reference all the time notices no
   await guest.expect(/\n3\.14286/);
   guest.type('poweroff -f\n');
   assert.deepEqual(await guest.finished(), ENDED);
-});
+}
 
 /** Numbers from 0 to 1 that follow from the seed (mulberry32). */
 function generator(seed: number): () => number {
