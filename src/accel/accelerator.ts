@@ -5,6 +5,7 @@
  * Invariant: between two calls of `run` the whole architectural state of the
  * vCPU is in memory, so another accelerator can go on from it.
  */
+import type { Doorbells } from '../hw/bus.ts';
 import type { IrqLine } from '../hw/device.ts';
 import type { Isa } from '../isa/isa.ts';
 import type { CpuState } from './cpu-state.ts';
@@ -30,6 +31,9 @@ export interface Board {
   portWrite?(port: number, size: 1 | 2 | 4, value: number): void;
   /** Acknowledges the interrupt pending at a CPU: its vector, or a negative number when there is none any more. */
   acknowledge?(cpu: number): number;
+  /** Device registers that only say that there is something to look at; `mapVersion` changes when they move. */
+  doorbells?(): readonly Doorbells[];
+  mapVersion?(): number;
   /** What is rare and the board's: the Isa says what the numbers mean. */
   hostCall?(cpu: number, number: number, a: number, b: number): number;
 }

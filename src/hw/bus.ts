@@ -9,6 +9,14 @@ import { type Window, Windows } from './windows.ts';
 
 export type { Window } from './windows.ts';
 
+/** See Mmio.doorbells. */
+export interface Doorbells {
+  readonly owner: object;
+  readonly addresses: readonly number[];
+  /** As if all of them had been written. */
+  ring(): void;
+}
+
 export class Bus {
   private readonly windows = new Windows();
 
@@ -23,6 +31,24 @@ export class Bus {
   /** Every window that is shown, in order of address. */
   list(): readonly Window[] {
     return this.windows.list();
+  }
+
+  /** Counts changes of what is shown where. */
+  get version(): number {
+    return this.windows.version;
+  }
+
+  /** The doorbells that are shown, by device. */
+  doorbells(): Doorbells[] {
+    return this.windows.list().flatMap((window) => {
+      const { mmio, base } = window;
+      const shown = mmio.doorbells?.filter((offset) => this.find(base + offset) === window) ?? [];
+      if (shown.length === 0) return [];
+      const ring = () => {
+        for (const offset of shown) mmio.write(offset, 2, 0);
+      };
+      return [{ owner: window, addresses: shown.map((offset) => base + offset), ring }];
+    });
   }
 
   find(address: number): Window | undefined {

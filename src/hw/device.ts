@@ -16,6 +16,11 @@ export interface Mmio {
   write(offset: number, size: AccessSize, value: number): void;
   /** The widths that it takes, any when absent: what the port bus splits wider accesses into. */
   readonly widths?: readonly AccessSize[];
+  /**
+   * Offsets of registers whose writes, of two bytes and whatever value, only tell the device to look at something in
+   * memory: they may be told later.
+   */
+  readonly doorbells?: readonly number[];
   /** Only where the window is memory: what reads would give, without their side effects (`pmemsave`). */
   peek?(offset: number, length: number): Uint8Array;
 }

@@ -76,6 +76,8 @@ export class Windows {
   private stale = false;
   private last = NOWHERE;
   private arrivals = 0;
+  /** Counts changes. */
+  version = 0;
 
   /**
    * Adds a window, shown at `base` unless that is undefined. Without a priority it is one of the board's, which never
@@ -135,6 +137,7 @@ export class Windows {
       this.mapped.sort((a, b) => a.base - b.base);
     }
     this.stale = true;
+    this.version++;
     this.last = NOWHERE;
   }
 }

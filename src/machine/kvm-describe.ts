@@ -1,4 +1,5 @@
 /** `info kvm`. */
+import { KvmAccelerator } from '../accel/kvm/kvm.ts';
 import type { SwitchingAccelerator } from '../accel/switching.ts';
 import { kvmStatistics } from './kvm-statistics.ts';
 
@@ -16,6 +17,9 @@ export function describeKvm(accel: SwitchingAccelerator): string {
   const lines = [`kvm support: ${enabled ? 'enabled' : 'disabled'}`, `accelerator: ${accel.name}`];
   const { switches, moves } = accel.counts;
   lines.push(`changes of accelerator: ${switches} on command, ${moves} because KVM could not execute the guest`);
+  const kvm = accel.find('kvm');
+  const rings = kvm instanceof KvmAccelerator ? kvm.rings : undefined;
+  if (rings !== undefined) lines.push(`notifications of devices without an exit: ${rings}`);
   for (const { vcpu, entries, interrupted, exits, emulated } of statistics ?? []) {
     lines.push(`CPU #${vcpu}: ${entries} entries, ${interrupted} of them interrupted`);
     lines.push('  exits by reason:', ...table(exits, 20));

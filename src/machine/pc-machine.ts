@@ -72,6 +72,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       if (vector >= 0) late.events?.[index].taken(vector);
       return vector;
     },
+    doorbells: () => late.board?.bus.doorbells() ?? [],
+    mapVersion: () => late.board?.bus.version ?? 0,
     hostCall: (index, number, a, b) => late.calls[index]?.call(number, a, b) ?? 1,
   };
   const isa = await loadIsa('x86_64', missingFeatures(cpu.features));

@@ -6,7 +6,8 @@ const FIRMWARE = 0xf_0000;
 const IDT = 0x1000;
 /** Counters and flags of guests, words of 32 bits; what is 0 at first. */
 export const CELL = { count: 0x2000, go: 0x2004, started: 0x2008, other: 0x200c, seen: 0x2010 } as const;
-const STARTED = 0x2ffc;
+/** Counts processors that have begun. */
+export const STARTED = 0x2ffc;
 export const LAPIC = 0xfee0_0000;
 export const IOAPIC = 0xfec0_0000;
 export const PRINT = 0x3f8;
@@ -104,6 +105,20 @@ export class Firmware extends Assembler {
   pin(pin: number, entry: number): this {
     this.store(IOAPIC, 0x11 + 2 * pin).store(IOAPIC + 0x10, 0);
     return this.store(IOAPIC, 0x10 + 2 * pin).store(IOAPIC + 0x10, entry);
+  }
+  /** A byte, and a word of 16 bits. */
+  store8(address: number, value: number): this {
+    return this.db(0xc6, 0x05).dd(address).db(value);
+  }
+  store16(address: number, value: number): this {
+    return this.db(0x66, 0xc7, 0x05).dd(address).dw(value);
+  }
+  /** A register of a PCI function on bus 0. */
+  pci(slot: number, register: number, value: number): this {
+    this.movImm16(R.dx, 0xcf8)
+      .movImm(R.ax, 0x8000_0000 + (slot << 11) + register)
+      .outDx();
+    return this.movImm16(R.dx, 0xcfc).movImm(R.ax, value).outDx();
   }
   end(): this {
     const name = `end${this.labelCount++}`;

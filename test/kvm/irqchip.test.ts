@@ -8,8 +8,9 @@ import { keepsInService } from '../../src/accel/kvm/x86/local-apic-probe.ts';
 import { openKvm } from '../../src/host/node/kvm/kvm-device.ts';
 import type { MachineConfig } from '../../src/machine/config.ts';
 import type { Machine } from '../../src/machine/machine.ts';
-import { R } from '../../src/machine/x86-assembler.ts';
-import { CELL, Firmware, LAPIC, SIPI_PAGE, until } from './irqchip-guest.ts';
+import { openFfi } from '../../src/host/node/ffi.ts';
+import { CC, R } from '../../src/machine/x86-assembler.ts';
+import { CELL, Firmware, LAPIC, SIPI_PAGE, STARTED, until } from './irqchip-guest.ts';
 import { kvmMachine, type Printed } from './machine.ts';
 import { skip as noKvm } from './real-mode.ts';
 
@@ -153,6 +154,38 @@ const between = (count: number) => {
   return f.handler('there', CELL.other, () => f.store(LAPIC + 0x310, 0).store(LAPIC + 0x300, 0x4041));
 };
 
+const DEVICES = [{ driver: 'virtio-rng-pci', properties: {} }];
+const RNG = { slot: 2, modern: 0xf000_0000, msix: 0xf100_0000 };
+/** A virtio random number generator is asked `count` times, and answers each time by a message. */
+const virtio = (count: number) => {
+  const f = new Firmware().pics().enableApic().gate(0x42, 'tick');
+  f.pci(RNG.slot, 0x14, RNG.msix).pci(RNG.slot, 0x20, RNG.modern).pci(RNG.slot, 0x24, 0);
+  f.pci(RNG.slot, 4, 6).pci(RNG.slot, 0x98, 0x8000_0000); // memory, master; MSI-X on
+  f.store(RNG.msix, 0xfee0_0000)
+    .store(RNG.msix + 4, 0)
+    .store(RNG.msix + 8, 0x42)
+    .store(RNG.msix + 12, 0);
+  const common = RNG.modern;
+  f.store8(common + 0x14, 1).store8(common + 0x14, 3);
+  f.store(common + 8, 1)
+    .store(common + 12, 1)
+    .store8(common + 0x14, 0xb); // VERSION_1
+  f.store16(common + 0x16, 0).store16(common + 0x1a, 0);
+  f.store(common + 0x20, 0x3000)
+    .store(common + 0x28, 0x4000)
+    .store(common + 0x30, 0x5000);
+  f.store16(common + 0x1c, 1).store8(common + 0x14, 0xf);
+  f.store(0x3000, 0x6000).store(0x3004, 0).store(0x3008, 8).store16(0x300c, 2).store16(0x300e, 0);
+  f.label('ask').db(0x66, 0xff, 0x05).dd(0x4002).inc(CELL.other); // the index of what is available
+  f.store16(RNG.modern + 0x3000, 0);
+  f.label('wait').cli().load(CELL.count).db(0x3b, 0x05).dd(CELL.other).jcc(CC.notCarry, 'answered');
+  f.sti().hlt().jmp('wait').label('answered').aluImm('cmp', R.ax, count).jcc(CC.carry, 'ask');
+  // What a reset leaves in memory.
+  for (const address of [STARTED, 0x4000]) f.store(address, 0);
+  f.print('D').end();
+  return f.handler('tick', CELL.count);
+};
+
 const DEADLINE_CPU = { model: 'qemu64', features: { 'tsc-deadline': true } };
 const WAYS: Readonly<Record<string, (kind: Kind) => Promise<Running & AsyncDisposable>>> = {
   "a local APIC's periodic timer": (kind) => start(kind, periodic(20)),
@@ -174,6 +207,25 @@ for (const kind of KINDS) {
       assert.equal(hlt > 0, kind === 'off');
     });
 
+  for (const accelThreads of [false, true])
+    test(`kernel-irqchip=${kind}: a device's messages, ${accelThreads ? 'with' : 'without'} threads`, {
+      skip: skip(kind),
+    }, async () => {
+      await using guest = await start(kind, virtio(40), { accelThreads, devices: DEVICES });
+      await guest.printedIs('D');
+      const { machine } = guest;
+      assert.equal(guest.cell(CELL.count), 40);
+      // With threads the notifications are no exits, where the host can wait for them.
+      const rings = /without an exit: (\d+)/.exec(machine.describe('kvm'));
+      assert.equal(
+        rings !== null && Number(rings[1]) >= 40,
+        openFfi()?.poll !== undefined && (accelThreads || kind !== 'off'),
+      );
+      for (const address of [CELL.count, CELL.other]) guest.set(address, 0);
+      machine.reset();
+      await until(() => guest.printed.text === 'DD', guest.show);
+    });
+
   test(`kernel-irqchip=${kind}: processors start and interrupt each other`, { skip: skip(kind) }, async () => {
     await using guest = await start(kind, between(50), { cpus: 2 });
     await guest.printedIs('SD');
@@ -192,9 +244,14 @@ for (const kind of KINDS) {
       external: external(100),
       deadline: deadline(100),
       between: between(300),
+      virtio: virtio(300),
     };
     for (const [name, firmware] of Object.entries(guests)) {
-      await using guest = await start(kind, firmware, { cpus: name === 'between' ? 2 : 1, cpu: DEADLINE_CPU });
+      await using guest = await start(kind, firmware, {
+        cpus: name === 'between' ? 2 : 1,
+        cpu: DEADLINE_CPU,
+        devices: DEVICES,
+      });
       const wanted = name === 'between' ? 'SD' : 'D';
       const turns: AcceleratorName[] = ['jit', 'kvm', 'reference', 'kvm'];
       for (let n = 0; guest.printed.text !== wanted && n < 2000; n++) {

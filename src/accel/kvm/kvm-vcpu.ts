@@ -12,6 +12,7 @@ import { readDevice, writeDevice } from '../device-access.ts';
 import { EMULATION_BYTES, Errno, EXIT_NAMES, ExitReason, InternalError, IO_OUT, Run } from './abi.ts';
 import { SlowKvm } from '../emulation-share.ts';
 import type { KvmArch, KvmEvents, KvmIrqchip } from './arch.ts';
+import type { Bells } from './bells.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { ExitCounts } from './exit-counts.ts';
 import type { MemorySlots } from './memory-slots.ts';
@@ -38,6 +39,8 @@ export interface KvmVcpuParts {
   readonly slots: MemorySlots;
   /** Interrupt controllers in the kernel: there a processor waits, too. */
   readonly irqchip?: KvmIrqchip | undefined;
+  /** Device registers that need no exit. */
+  readonly bells?: Bells | undefined;
   /** Recomputes what follows from the state, after it was stored. */
   refresh(state: CpuState): void;
   translate(state: CpuState, virtual: bigint): number | undefined;
@@ -251,6 +254,7 @@ export class KvmVcpu implements StateVcpu {
       }
     }
     irqchip?.leave();
+    parts.bells?.look();
     if (this.holder === 'memory') {
       parts.arch.load(port, state);
       irqchip?.loadCpu(port, state);

@@ -5,6 +5,7 @@ import type { CpuState } from '../cpu-state.ts';
 import type { Space } from '../space.ts';
 import { Cap } from './abi.ts';
 import type { KvmArch, KvmArchOptions, KvmEvents, KvmIrqchip, TimedVcpu } from './arch.ts';
+import { Bells } from './bells.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 import { MemorySlots } from './memory-slots.ts';
@@ -44,6 +45,7 @@ export class KvmAccelerator implements SpaceAccelerator {
   private readonly kvm: KvmPort;
   private readonly arch: KvmArch;
   private readonly irqchip: KvmIrqchip | undefined;
+  private readonly bells: Bells | undefined;
   private readonly now: () => number;
   private timeAt = -Infinity;
 
@@ -83,13 +85,15 @@ export class KvmAccelerator implements SpaceAccelerator {
       arch.setUpVm(this.vm, { isa, cpus: states.length, kvm, irqchip: irqchip !== undefined, counterHz, identify });
       irqchip?.setUpVm(this.vm);
       this.slots = new MemorySlots(space, this.vm, this.vm.checkExtension(Cap.nrMemslots) || 32);
+      // On the machine's own thread an exit is the shorter way.
+      if (parts.threaded) this.bells = Bells.on(this.vm, board);
       for (const state of states) {
         const port = this.vm.createVcpu(state.index, parts.threaded);
         port.thread?.onBack(() => this.onBack?.(state.index));
         const { slots } = this;
         vcpus.push(
           new KvmVcpu({
-            ...{ port, state, board, arch, events, slots, irqchip },
+            ...{ port, state, board, arch, events, slots, irqchip, bells: this.bells },
             ...{ refresh, translate, emulate, slow, parked, parkAll },
           }),
         );
@@ -123,6 +127,7 @@ export class KvmAccelerator implements SpaceAccelerator {
   suspended(): void {
     this.irqchip?.home();
     for (const vcpu of this.vcpus) vcpu.released();
+    this.bells?.drain();
     this.storeTime();
   }
   resumed(): void {
@@ -136,6 +141,7 @@ export class KvmAccelerator implements SpaceAccelerator {
   stopTime(): void {
     // Timers in the kernel know of no pause.
     this.irqchip?.home();
+    this.bells?.drain();
     this.storeTime();
   }
   private storeTime(): void {
@@ -148,6 +154,11 @@ export class KvmAccelerator implements SpaceAccelerator {
     if (this.now() - this.timeAt < RENEW_NS) return;
     this.vcpus[0].park();
     this.storeTime();
+  }
+
+  /** Notifications of devices that needed no exit; undefined where they all are exits. */
+  get rings(): number | undefined {
+    return this.bells?.rings;
   }
 
   /** The kernel's counters, of the VM or of a vCPU; undefined where the kernel gives none. */
@@ -164,6 +175,7 @@ export class KvmAccelerator implements SpaceAccelerator {
 
   close(): void {
     for (const vcpu of this.vcpus) vcpu.close();
+    this.bells?.close();
     this.vm.close();
     this.kvm.close();
   }

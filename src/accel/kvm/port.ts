@@ -65,6 +65,14 @@ interface Counting {
   statistics(offset: number, length: number): Uint8Array | undefined;
 }
 
+/** A file descriptor that KVM writes to where it would leave otherwise (eventfd). */
+export interface KvmBell {
+  readonly fd: number;
+  /** Whether it has been written to since the last call. */
+  take(): boolean;
+  close(): void;
+}
+
 export interface KvmVmPort extends Requests, Counting {
   /**
    * A range of guest-physical addresses on bytes of a shared WebAssembly memory; all whole pages. Undefined deletes the
@@ -73,6 +81,8 @@ export interface KvmVmPort extends Requests, Counting {
   setMemory(slot: number, flags: number, address: number, bytes: Uint8Array | undefined): void;
   /** KVM_GET_DIRTY_LOG: which pages of a slot were written since the last call, a bit each. */
   dirtyLog(slot: number, bitmap: Uint8Array): void;
+  /** `rung` is called in this thread, soon, when it was written to and nobody has taken that. Absent: the host cannot. */
+  bell?(rung: () => void): KvmBell;
   /** `threaded`: with a thread of its own, where the host has threads. */
   createVcpu(index: number, threaded?: boolean): KvmVcpuPort;
   close(): void;

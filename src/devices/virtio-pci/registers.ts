@@ -116,6 +116,7 @@ const LEGACY = bank<VirtioPciTransport>(
 export function modernWindow(transport: VirtioPciTransport): Mmio {
   const common = COMMON.on(transport);
   return {
+    doorbells: transport.device.queues.map((_, queue) => STRUCTURE.NOTIFY + queue * NOTIFY_MULTIPLIER),
     read: (at, size) => {
       const offset = at & (STRUCTURE.SIZE - 1);
       switch (at - offset) {

@@ -22,6 +22,8 @@ export interface Ffi {
   symbol(name: string): bigint;
   /** Memory that is not ours, without a copy. It must outlive its users. */
   view(address: bigint, length: number): ArrayBuffer;
+  /** Calls `ready` from the event loop for as long as a file descriptor can be read. Absent where there is no way. */
+  poll?(fd: number, ready: () => void): { close(): void };
   /** Where bytes stand; for as long as they do: WebAssembly memories, never the heap's small buffers. */
   addressOf(bytes: Uint8Array): bigint;
 }
@@ -37,6 +39,10 @@ interface Koffi {
   };
   view(address: bigint, length: number): ArrayBuffer;
   address(value: unknown): bigint;
+  /** Of newer versions. */
+  readonly node?: {
+    poll?(fd: number, options: { readable: boolean }, ready: () => void): { close(): void; unref(): void };
+  };
 }
 
 function koffi(): Ffi | undefined {
@@ -68,8 +74,16 @@ function koffi(): Ffi | undefined {
       throw NO_SYMBOL(name, error);
     }
   };
+  const poll = loaded.node?.poll;
   return {
     name: 'koffi',
+    poll:
+      poll &&
+      ((fd, ready) => {
+        const handle = poll(fd, { readable: true }, ready);
+        handle.unref();
+        return handle;
+      }),
     func,
     symbol(name) {
       try {

@@ -7,6 +7,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { Cap, DirtyLog, Errno, Kvm, KVM_API_VERSION, MemoryRegion, Run } from '../../../accel/kvm/abi.ts';
 import {
   type KvmArgument,
+  type KvmBell,
   KvmError,
   type KvmPointer,
   type KvmPort,
@@ -14,6 +15,7 @@ import {
   type KvmVcpuThread,
   type KvmVmPort,
 } from '../../../accel/kvm/port.ts';
+import type { Ffi } from '../ffi.ts';
 import { VcpuThread } from './vcpu-thread.ts';
 import { errnoName, type SystemCalls, systemCalls } from './system-calls.ts';
 
@@ -169,9 +171,51 @@ class Vm extends Descriptor implements KvmVmPort {
   }
   private log = new Uint8Array(new SharedArrayBuffer(0));
 
+  get bell(): KvmVmPort['bell'] {
+    const { ffi } = this.calls;
+    if (!ffi.poll) return undefined;
+    return (rung) => new Bell(ffi, rung);
+  }
+
   createVcpu(index: number, threaded = false): KvmVcpuPort {
     const fd = this.ioctl(Kvm.createVcpu, index);
     return new VcpuPort(this.calls, fd, this.runSize, threaded);
+  }
+}
+
+const EFD_FLAGS = 0o2004000; // EFD_CLOEXEC, EFD_NONBLOCK
+
+/** Linux man-pages, eventfd(2). */
+class Bell implements KvmBell {
+  readonly fd: number;
+  private readonly handle: { close(): void } | undefined;
+  private readonly count = new Uint8Array(8);
+
+  constructor(ffi: Ffi, rung: () => void) {
+    this.fd = ffi.func('eventfd', 'int', ['int', 'int'])(0, EFD_FLAGS);
+    if (this.fd < 0)
+      throw new KvmError(
+        'kvm-host',
+        'eventfd: the process has no file descriptors left',
+        'raise the limit (ulimit -n)',
+      );
+    // Foreign functions' callbacks are no place for what devices do: promises wait there.
+    this.handle = ffi.poll?.(this.fd, () => {
+      if (this.take()) setImmediate(rung);
+    });
+  }
+
+  take(): boolean {
+    try {
+      return readSync(this.fd, this.count) === 8;
+    } catch {
+      return false; // EAGAIN: nobody has written
+    }
+  }
+
+  close(): void {
+    this.handle?.close();
+    closeSync(this.fd);
   }
 }
 
