@@ -17,6 +17,7 @@ import { size } from './cli/options-values.ts';
 import type { CharBackend } from './hw/chardev.ts';
 import type { Disk } from './hw/disk.ts';
 import type { DisplaySource } from './hw/display.ts';
+import type { Actions } from './machine/actions.ts';
 import type { MachineApi, MachineEvents, MachineInput, RunState, ShutdownCause, VcpuView } from './machine/api.ts';
 import type { AccelConfig, DeviceConfig, DriveConfig, MachineConfig } from './machine/config.ts';
 import { PC_NAMES } from './machine/pc-names.ts';
@@ -26,6 +27,7 @@ export { SerialStream };
 export type {
   AccelConfig,
   AcceleratorName,
+  Actions,
   CharBackend,
   DeviceConfig,
   Disk,
@@ -94,6 +96,8 @@ export interface MachineOptions {
   readonly noReboot?: boolean;
   /** Stop instead of ending. */
   readonly noShutdown?: boolean;
+  /** What is done at reboots, power-offs, panics and by watchdogs: as `-action`. */
+  readonly actions?: Partial<Actions>;
   readonly fwCfg?: Readonly<Record<string, FileOrBytes>>;
   /** Whether the board brings its default devices, a graphics card among them; yes when left out. */
   readonly defaults?: boolean;
@@ -185,8 +189,10 @@ export class Machine implements AsyncDisposable {
         devices,
         rtc: { base: options.rtc?.base?.getTime(), clock: options.rtc?.clock ?? 'host' },
         icount: options.icount && { shift: options.icount.shift, sleep: options.icount.sleep ?? true },
-        noReboot: options.noReboot ?? false,
-        noShutdown: options.noShutdown ?? false,
+        noReboot: options.noReboot ?? options.actions?.reboot === 'shutdown',
+        noShutdown: options.noShutdown ?? options.actions?.shutdown === 'pause',
+        panic: options.actions?.panic,
+        watchdog: options.actions?.watchdog,
         fwCfg,
       });
       return new Machine(

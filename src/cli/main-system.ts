@@ -179,6 +179,8 @@ class Session {
       icount: plan.icount,
       noReboot: plan.noReboot,
       noShutdown: plan.noShutdown,
+      panic: plan.panic,
+      watchdog: plan.watchdog,
       log: { items, write: this.logWriter() },
     };
   }

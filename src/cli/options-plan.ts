@@ -2,6 +2,7 @@
  * What a command line asks for, before any file is opened: everything a
  * MachineConfig needs, with paths in place of contents, and the control part.
  */
+import type { Actions } from '../machine/actions.ts';
 import type { AccelConfig, BootConfig, CpuConfig, DeviceConfig } from '../machine/config.ts';
 
 export interface SocketPlan {
@@ -130,6 +131,8 @@ export interface SystemPlan {
   readonly icount?: { readonly shift: number; readonly sleep: boolean };
   readonly noReboot: boolean;
   readonly noShutdown: boolean;
+  readonly panic?: Actions['panic'];
+  readonly watchdog?: Actions['watchdog'];
   readonly fwCfg: readonly FwCfgPlan[];
   readonly name?: string;
   readonly uuid?: string;

@@ -4,6 +4,7 @@
  *
  * Spec: QEMU 7.2, "Invocation"; qemu-system-riscv64's behaviour where that is silent.
  */
+import { ACTIONS } from '../machine/actions.ts';
 import type { AccelConfig, DeviceConfig } from '../machine/config.ts';
 import { splitOptions, type Option } from './options.ts';
 import * as board from './options-board.ts';
@@ -255,9 +256,8 @@ class SystemParser {
     const params = Params.parse(where, value);
     this.reboot = params.word('reboot', 'reset', 'shutdown') ?? this.reboot;
     this.shutdown = params.word('shutdown', 'poweroff', 'pause') ?? this.shutdown;
-    // Without a panic device or a watchdog these have nothing to act on.
-    params.word('panic', 'pause', 'shutdown', 'exit-failure', 'none');
-    params.word('watchdog', 'reset', 'shutdown', 'poweroff', 'inject-nmi', 'pause', 'debug', 'none');
+    this.out.panic = params.word('panic', ...ACTIONS.panic) ?? this.out.panic;
+    this.out.watchdog = params.word('watchdog', ...ACTIONS.watchdog) ?? this.out.watchdog;
     params.finish();
   }
 

@@ -4,6 +4,7 @@
  * Spec: QEMU 7.2, "QEMU Monitor"; messages as QEMU words them, since scripts read them.
  * Departure: a command that QEMU has and we do not answers with its name and what to use.
  */
+import { ACTIONS } from '../machine/actions.ts';
 import { switchAccelerator } from './switch-accelerator.ts';
 import { type Control, ControlError } from './hub.ts';
 import { dump, type Format, parseFormat, printed } from './hmp-dump.ts';
@@ -205,6 +206,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return '';
     },
   },
+  watchdog_action: {
+    parameters: '[reset|shutdown|poweroff|pause|debug|none|inject-nmi]',
+    help: 'change watchdog action',
+    run(hmp, scanner) {
+      const word = scanner.word();
+      const action = ACTIONS.watchdog.find((known) => known === word);
+      if (!action) throw new ControlError(`invalid parameter value: ${word}`);
+      hmp.control.machine.setActions({ watchdog: action });
+      return '';
+    },
+  },
   nmi: {
     help: 'inject an NMI',
     run() {
@@ -330,6 +342,6 @@ function helpText(name?: string, topic?: string): string {
 
 /** Commands that QEMU has and this monitor does not. */
 const OTHER_COMMANDS: readonly string[] =
-  'announce_self balloon block_job_cancel block_job_complete block_job_pause block_job_resume block_job_set_speed block_resize block_set_io_throttle block_stream boot_set calc_dirty_rate cancel_vcpu_dirty_limit change chardev-add chardev-change chardev-remove chardev-send-break client_migrate_info closefd commit delvm device_add device_del drive_add drive_backup drive_del drive_mirror dump-guest-memory dumpdtb eject exit_preconfig expire_password gdbserver getfd gpa2hpa gpa2hva hostfwd_add hostfwd_remove i loadvm logfile migrate migrate_cancel migrate_continue migrate_incoming migrate_pause migrate_recover migrate_set_capability migrate_set_parameter migrate_start_postcopy mouse_set nbd_server_add nbd_server_remove nbd_server_start nbd_server_stop netdev_add netdev_del o object_add object_del pcie_aer_inject_error qemu-io qom-get qom-list qom-set replay_break replay_delete_break replay_seek ringbuf_read ringbuf_write savevm set_link set_password set_vcpu_dirty_limit singlestep snapshot_blkdev snapshot_blkdev_internal snapshot_delete_blkdev_internal stopcapture sync-profile trace-event watchdog_action wavcapture x_colo_lost_heartbeat'.split(
+  'announce_self balloon block_job_cancel block_job_complete block_job_pause block_job_resume block_job_set_speed block_resize block_set_io_throttle block_stream boot_set calc_dirty_rate cancel_vcpu_dirty_limit change chardev-add chardev-change chardev-remove chardev-send-break client_migrate_info closefd commit delvm device_add device_del drive_add drive_backup drive_del drive_mirror dump-guest-memory dumpdtb eject exit_preconfig expire_password gdbserver getfd gpa2hpa gpa2hva hostfwd_add hostfwd_remove i loadvm logfile migrate migrate_cancel migrate_continue migrate_incoming migrate_pause migrate_recover migrate_set_capability migrate_set_parameter migrate_start_postcopy mouse_set nbd_server_add nbd_server_remove nbd_server_start nbd_server_stop netdev_add netdev_del o object_add object_del pcie_aer_inject_error qemu-io qom-get qom-list qom-set replay_break replay_delete_break replay_seek ringbuf_read ringbuf_write savevm set_link set_password set_vcpu_dirty_limit singlestep snapshot_blkdev snapshot_blkdev_internal snapshot_delete_blkdev_internal stopcapture sync-profile trace-event wavcapture x_colo_lost_heartbeat'.split(
     ' ',
   );

@@ -69,6 +69,8 @@ export class Control {
   readonly info: ControlInfo;
   private readonly listeners = new Set<(event: ControlEvent) => void>();
   private resetByUs = false;
+  /** What stops now ends. */
+  private ends = false;
   private last: RunState;
 
   constructor(machine: MachineApi, host: ControlHost, info: ControlInfo) {
@@ -82,7 +84,16 @@ export class Control {
       this.resetByUs = false;
       this.emit('RESET', { guest: isGuest(reason), reason });
     });
-    machine.on('shutdown', ({ cause }) => this.emit('SHUTDOWN', { guest: isGuest(cause), reason: cause }));
+    machine.on('off', ({ cause, stays }) => {
+      const reason = cause === 'guest-reset' && this.resetByUs ? 'host-qmp-system-reset' : cause;
+      this.resetByUs = false;
+      this.ends = !stays;
+      this.emit('SHUTDOWN', { guest: isGuest(reason), reason });
+    });
+    machine.on('panic', ({ event, action }) =>
+      this.emit(event === 'panicked' ? 'GUEST_PANICKED' : 'GUEST_CRASHLOADED', { action }),
+    );
+    machine.on('watchdog', ({ action }) => this.emit('WATCHDOG', { action }));
   }
 
   subscribe(listener: (event: ControlEvent) => void): () => void {
@@ -101,7 +112,7 @@ export class Control {
     if (state === 'suspended') this.emit('SUSPEND');
     else if (before === 'suspended' && state === 'running') this.emit('WAKEUP');
     else if (state === 'running' && before !== 'running') this.emit('RESUME');
-    else if (state !== 'running' && before === 'running' && state !== 'prelaunch') this.emit('STOP');
+    else if (state !== 'running' && before === 'running' && state !== 'prelaunch' && !this.ends) this.emit('STOP');
   }
 
   /** Resolves when the machine stands still. Stopping a stopped machine does nothing. */

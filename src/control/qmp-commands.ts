@@ -1,9 +1,10 @@
 /** The commands of QMP that are here, in QEMU's schema. */
+import { ACTIONS, type Actions } from '../machine/actions.ts';
 import { type Control, ControlError } from './hub.ts';
 import { readEvents, readKeys, sendEvents, sendKeys } from './input.ts';
 import { switchAccelerator } from './switch-accelerator.ts';
 import type { Json } from './json-values.ts';
-import { integer, type QmpCommand } from './qmp-arguments.ts';
+import { type Arguments, integer, type QmpCommand } from './qmp-arguments.ts';
 import { STATISTICS_COMMANDS, vcpuPath } from './qmp-statistics.ts';
 import { isPictureFormat, screendump } from './screendump.ts';
 
@@ -12,7 +13,18 @@ const query = (run: Run): QmpCommand => ({ run });
 /** No screen has a name yet. */
 const noDevice = (name: Json) => new ControlError(`Device '${name}' not found`, 'DeviceNotFound');
 
-const EVENTS = ['STOP', 'RESUME', 'SHUTDOWN', 'RESET', 'POWERDOWN', 'SUSPEND', 'WAKEUP'];
+const EVENTS = [
+  'STOP',
+  'RESUME',
+  'SHUTDOWN',
+  'RESET',
+  'POWERDOWN',
+  'SUSPEND',
+  'WAKEUP',
+  'GUEST_PANICKED',
+  'GUEST_CRASHLOADED',
+  'WATCHDOG',
+];
 
 /** The version as QEMU reports its own, so that clients can compare numbers. */
 export function versionOf(control: Control): Json {
@@ -151,6 +163,13 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
       return undefined;
     },
   },
+  'set-action': {
+    takes: { reboot: 'string?', shutdown: 'string?', panic: 'string?', watchdog: 'string?' },
+    run({ machine }, given) {
+      machine.setActions(actionsOf(given));
+      return {};
+    },
+  },
   'inject-nmi': {
     run() {
       throw new ControlError('this feature or command is not currently supported');
@@ -167,3 +186,13 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     },
   },
 };
+
+/** Throws ControlError for what is no action. */
+function actionsOf(given: Arguments): Partial<Actions> {
+  for (const [event, words] of Object.entries(ACTIONS)) {
+    const word = given[event];
+    if (word !== undefined && !(words as readonly unknown[]).includes(word))
+      throw new ControlError(`Parameter '${event}' does not accept value '${word}'`);
+  }
+  return given as Partial<Actions>;
+}

@@ -1,5 +1,6 @@
 /** A MachineApi for tests of protocols: memory and registers that are there, and a life without a guest. */
 import { ConfigError } from '../bits/errors.ts';
+import { type Actions, DEFAULT_ACTIONS } from '../machine/actions.ts';
 import type { MachineApi, MachineEvents, MachineInput, RunState, ShutdownCause, VcpuView } from '../machine/api.ts';
 
 const RAM_BASE = 0x8000_0000;
@@ -59,8 +60,13 @@ export class TestMachine implements MachineApi {
   suspend(): void {
     this.enter('suspended');
   }
+  actions = DEFAULT_ACTIONS;
+  setActions(changes: Partial<Actions>): void {
+    this.actions = { ...this.actions, ...changes };
+  }
   async stop(cause: ShutdownCause = 'host-qmp-quit'): Promise<void> {
     if (this.state === 'shutdown') return;
+    this.emit('off', { cause, stays: false });
     this.enter('shutdown');
     this.emit('shutdown', { cause, code: 0 });
   }

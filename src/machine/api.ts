@@ -4,12 +4,22 @@
  */
 
 import type { AcceleratorName } from '../accel/switching.ts';
+import type { Actions } from './actions.ts';
 import type { KernelCounter, KvmStatistics } from './kvm-statistics.ts';
 import type { DisplaySource } from '../hw/display.ts';
 import type { InputEvent } from '../hw/input.ts';
 
 /** QMP's run states, as far as they occur here. */
-export type RunState = 'prelaunch' | 'running' | 'paused' | 'suspended' | 'shutdown' | 'internal-error' | 'debug';
+export type RunState =
+  | 'prelaunch'
+  | 'running'
+  | 'paused'
+  | 'suspended'
+  | 'shutdown'
+  | 'guest-panicked'
+  | 'watchdog'
+  | 'internal-error'
+  | 'debug';
 
 export type ShutdownCause =
   | 'guest-shutdown'
@@ -22,10 +32,16 @@ export type ShutdownCause =
 export interface MachineEvents {
   /** The run state changed. */
   state: RunState;
-  /** The machine is off. `code` is the exit code a command line should end with. */
+  /** The machine goes off, by the guest or from outside; `stays`: it stops, and is not at its end. */
+  off: { readonly cause: ShutdownCause; readonly stays: boolean };
+  /** The machine has ended. `code` is the exit code a command line should end with. */
   shutdown: { readonly cause: ShutdownCause; readonly code: number };
   /** The guest rebooted. */
   reset: { readonly cause: ShutdownCause };
+  /** The guest has panicked, or its crash kernel has taken over; and what becomes of it. */
+  panic: { readonly event: 'panicked' | 'crashloaded'; readonly action: 'pause' | 'poweroff' | 'run' };
+  /** A watchdog has expired; and what is done. */
+  watchdog: { readonly action: Actions['watchdog'] };
 }
 
 export interface VcpuView {
@@ -80,6 +96,9 @@ export interface MachineApi {
   readonly canSuspend: boolean;
   /** Wakes a machine that is suspended; false where it is not. */
   wakeup(): boolean;
+  /** What is done at reboots, power-offs, panics and by watchdogs. */
+  readonly actions: Actions;
+  setActions(changes: Partial<Actions>): void;
   /** Ends the machine; resolves when everything is closed. */
   stop(cause?: ShutdownCause): Promise<void>;
   /** The first screen, where the machine has one. */

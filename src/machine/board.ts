@@ -41,6 +41,12 @@ export interface MachineBoard {
   onPoweroff: (code: number) => void;
   /** The guest asked for a reset. To be set by the machine, which calls `resetAll` between two instructions. */
   onReset: () => void;
+  /** The guest has panicked, or its crash kernel has taken over. To be set by the machine. */
+  onPanic?: (event: 'panicked' | 'crashloaded') => void;
+  /** A watchdog has expired. To be set by the machine. */
+  onWatchdog?: () => void;
+  /** The button for a non-maskable interrupt; absent where there is none. */
+  nmiButton?(): void;
   /** Resolves when everything that devices have given to disks is there. */
   flushed(): Promise<void>;
 }

@@ -2,6 +2,7 @@
  * What a machine is made of, after every command line or API has been parsed
  * and every file opened. Names are QEMU's.
  */
+import type { Actions } from './actions.ts';
 import type { AcceleratorName } from '../accel/switching.ts';
 import type { CharBackend } from '../hw/chardev.ts';
 import type { Disk } from '../hw/disk.ts';
@@ -126,6 +127,9 @@ export interface MachineConfig {
   readonly icount?: { readonly shift: number; readonly sleep: boolean };
   readonly noReboot: boolean;
   readonly noShutdown: boolean;
+  /** `-action`: the two above and these are what the machine begins with. */
+  readonly panic?: Actions['panic'];
+  readonly watchdog?: Actions['watchdog'];
   /** fw_cfg files: name to content. */
   readonly fwCfg?: Readonly<Record<string, Uint8Array>>;
   /** `-d items`: what to log (QEMU's names: `guest_errors`, `unimp`, `int`, ...) and where lines go. */

@@ -22,7 +22,14 @@ export interface MachineParts {
   readonly board: MachineBoard;
   readonly log: DeviceLog;
   /** What the guest may ask for; to be set by the machine. */
-  readonly outcome: { poweroff(code: number): void; reset(): void; suspend(): void; wake(cause: WakeCause): void };
+  readonly outcome: {
+    poweroff(code: number): void;
+    reset(): void;
+    suspend(): void;
+    wake(cause: WakeCause): void;
+    panic(event: 'panicked' | 'crashloaded'): void;
+    watchdog(): void;
+  };
   /** Power-on state of the vCPUs; the board has been reset. */
   resetCpus(): void;
   /** Brings back what of the board is in the kernel: somebody is going to look at it, or change it. */

@@ -113,12 +113,12 @@ test('with noShutdown a machine that is off stays, and a reset makes it ready ag
   await soon(10);
   assert.equal(announced, false);
   machine.reset();
-  assert.equal(machine.state, 'paused');
+  assert.equal(machine.state, 'prelaunch');
   assert.equal(machine.vcpus[0].readRegister('pc'), 0x1000n);
   machine.resume();
   await until(() => machine.state === 'shutdown');
   await machine.stop();
-  assert.deepEqual(states, ['running', 'shutdown', 'paused', 'running', 'shutdown']);
+  assert.deepEqual(states, ['running', 'shutdown', 'prelaunch', 'running', 'shutdown']);
 });
 
 test('pause and resume, in any order and at once', async () => {

@@ -8,6 +8,7 @@
 import type { AcceleratorName } from '../accel/switching.ts';
 import type { WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { DeviceLog } from '../hw/device.ts';
+import { type Actions, DEFAULT_ACTIONS, panicAction } from './actions.ts';
 import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from './api.ts';
 import type { MachineConfig } from './config.ts';
 import { type DescribeTopic, describe } from './machine-describe.ts';
@@ -20,7 +21,12 @@ import { type MachineParts, view } from './machine-parts.ts';
 type Request =
   | { readonly kind: 'reset' | 'suspend' }
   | { readonly kind: 'wake'; readonly cause: WakeCause }
-  | { readonly kind: 'poweroff'; readonly code: number };
+  | { readonly kind: 'poweroff'; readonly code: number; readonly ends: boolean }
+  | { readonly kind: 'panic' }
+  | { readonly kind: 'watchdog' };
+
+/** States that a machine goes on from. */
+const GOES_ON: readonly RunState[] = ['prelaunch', 'paused', 'debug', 'guest-panicked', 'watchdog'];
 
 export class Machine implements MachineApi {
   readonly name: string;
@@ -45,7 +51,9 @@ export class Machine implements MachineApi {
   private stretch = 0;
   private request: Request | undefined;
   private closed: Promise<void> | undefined;
+  private acts: Actions;
   private announced = false;
+  private saidGoodbye = false;
 
   /** Builds a machine in state `prelaunch`. Throws ConfigError. */
   static async create(config: MachineConfig, host: MachineHost): Promise<Machine> {
@@ -60,13 +68,22 @@ export class Machine implements MachineApi {
     this.input = parts.input;
     this.name = config.machine;
     this.config = config;
+    this.acts = {
+      reboot: config.noReboot ? 'shutdown' : DEFAULT_ACTIONS.reboot,
+      shutdown: config.noShutdown ? 'pause' : DEFAULT_ACTIONS.shutdown,
+      panic: config.panic ?? DEFAULT_ACTIONS.panic,
+      watchdog: config.watchdog ?? DEFAULT_ACTIONS.watchdog,
+    };
     this.accel = accel;
     this.clock = clock;
     this.loop = loop;
     this.board = board;
     this.log = log;
     this.vcpus = accel.vcpus.map((vcpu, index) => view(vcpu, () => loop.attend(index)));
-    outcome.poweroff = (code) => this.ask({ kind: 'poweroff', code });
+    // A guest that ends the emulator with a code of its own (isa-debug-exit) does so whatever the actions are.
+    outcome.poweroff = (code) => this.ask({ kind: 'poweroff', code, ends: code !== 0 });
+    outcome.panic = (event) => this.panicked(event);
+    outcome.watchdog = () => this.watchdog();
     outcome.reset = () => this.ask({ kind: 'reset' });
     outcome.suspend = () => this.ask({ kind: 'suspend' });
     outcome.wake = (cause) => void this.wake(cause);
@@ -94,9 +111,17 @@ export class Machine implements MachineApi {
     this.loop.attendAll();
   }
 
+  get actions(): Actions {
+    return this.acts;
+  }
+
+  setActions(changes: Partial<Actions>): void {
+    this.acts = { ...this.acts, ...changes };
+  }
+
   /** A fresh machine starts; a paused one goes on. */
   start(): void {
-    if (this.current === 'prelaunch' || this.current === 'paused' || this.current === 'debug') this.go();
+    if (GOES_ON.includes(this.current)) this.go();
   }
 
   resume(): void {
@@ -229,18 +254,20 @@ export class Machine implements MachineApi {
   }
 
   private fulfil(request: Request): void {
-    if (request.kind === 'poweroff') this.off('guest-shutdown', request.code);
+    if (request.kind === 'poweroff') this.off('guest-shutdown', request);
+    else if (request.kind === 'panic') this.endOfPanic();
+    else if (request.kind === 'watchdog') this.halt('watchdog');
     else if (request.kind === 'suspend') this.suspend();
     else if (request.kind === 'wake') {
       this.board.suspendToRam?.wake(request.cause, () => this.resetAll());
       this.enter('running');
-    } else if (this.config.noReboot) this.off('guest-reset', 0);
+    } else if (this.acts.reboot === 'shutdown') this.off('guest-reset');
     else {
       this.resetAll();
       this.emit('reset', { cause: 'guest-reset' });
-      // A machine that was off stands ready again, as QEMU's does.
-      if (this.current === 'shutdown' || this.current === 'internal-error') this.enter('paused');
+      // A machine that stood still stands ready again, as QEMU's does.
       if (this.current === 'suspended') this.halt('prelaunch');
+      else if (this.current !== 'running') this.enter('prelaunch');
     }
   }
 
@@ -259,9 +286,44 @@ export class Machine implements MachineApi {
     this.loop.attendAll();
   }
 
-  private off(cause: ShutdownCause, code: number): void {
-    this.halt('shutdown');
-    if (!this.config.noShutdown) this.announce(cause, code);
+  private panicked(event: 'panicked' | 'crashloaded'): void {
+    if (event === 'panicked' && panicAction(this.acts) !== 'run') this.ask({ kind: 'panic' });
+    else this.emit('panic', { event, action: 'run' });
+  }
+
+  private endOfPanic(): void {
+    const action = panicAction(this.acts);
+    this.emit('panic', { event: 'panicked', action });
+    if (action === 'pause') this.halt('guest-panicked');
+    else if (action === 'poweroff') this.off('guest-panic', { code: this.acts.panic === 'exit-failure' ? 1 : 0 });
+  }
+
+  private watchdog(): void {
+    const { watchdog: action } = this.acts;
+    this.emit('watchdog', { action });
+    if (action === 'reset') this.ask({ kind: 'reset' });
+    else if (action === 'shutdown') this.powerdown();
+    else if (action === 'poweroff') this.ask({ kind: 'poweroff', code: 0, ends: true });
+    else if (action === 'pause') this.ask({ kind: 'watchdog' });
+    else if (action === 'inject-nmi') this.board.nmiButton?.();
+    else if (action === 'debug') this.config.log?.write('watchdog: timer fired');
+  }
+
+  private off(cause: ShutdownCause, { code = 0, ends = false } = {}): void {
+    if (this.acts.shutdown === 'pause' && !ends) {
+      this.emit('off', { cause, stays: true });
+      this.halt('shutdown');
+    } else {
+      this.goodbye(cause);
+      this.halt('shutdown');
+      this.announce(cause, code);
+    }
+  }
+
+  private goodbye(cause: ShutdownCause): void {
+    if (this.saidGoodbye) return;
+    this.saidGoodbye = true;
+    this.emit('off', { cause, stays: false });
   }
 
   private fail(error: unknown): void {
@@ -269,6 +331,7 @@ export class Machine implements MachineApi {
     this.config.log?.write(
       `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
     );
+    this.goodbye('host-error');
     this.halt('internal-error');
     this.announce('host-error', 1);
   }
@@ -281,6 +344,7 @@ export class Machine implements MachineApi {
 
   private async close(cause: ShutdownCause): Promise<void> {
     const { running } = this;
+    this.goodbye(cause);
     this.halt(this.current === 'internal-error' ? 'internal-error' : 'shutdown');
     await running;
     await this.board.flushed();

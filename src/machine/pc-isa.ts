@@ -11,7 +11,7 @@ import { IsaDebugExit } from '../devices/isa-debug-exit/isa-debug-exit.ts';
 import { PcTestdev, TESTDEV } from '../devices/pc-testdev/pc-testdev.ts';
 import { Parallel } from '../devices/parallel/parallel.ts';
 import { Port92 } from '../devices/port92/port92.ts';
-import { Pvpanic } from '../devices/pvpanic/pvpanic.ts';
+import { type PanicEvent, Pvpanic } from '../devices/pvpanic/pvpanic.ts';
 import { I8257 } from '../devices/i8257/i8257.ts';
 import { Ne2000, PORTS } from '../devices/ne2000/ne2000.ts';
 import type { MachineConfig } from './config.ts';
@@ -34,6 +34,7 @@ export interface IsaOutcome {
   reset(): void;
   /** The guest ends the emulator (isa-debug-exit). */
   exit(code: number): void;
+  panic(event: PanicEvent): void;
 }
 
 export function addIsaDevices(chipset: PcChipset, outcome: IsaOutcome): PcIsa {
@@ -116,7 +117,10 @@ function addSmallDevices(chipset: PcChipset, outcome: IsaOutcome): void {
       const card = chipset.add(new Ne2000(name, wiring, chipset.gsi(irq), link, mac));
       chipset.port(name, port(0x300), PORTS, card.mmio);
     } else if (driver === 'pvpanic') {
-      const panic = new Pvpanic(name, wiring, (event) => wiring.log.guestError(name, `the guest ${event}`));
+      const panic = new Pvpanic(name, wiring, (event) => {
+        wiring.log.guestError(name, `the guest ${event}`);
+        outcome.panic(event);
+      });
       chipset.port(name, port(0x505), 1, chipset.add(panic).mmio);
     }
   }

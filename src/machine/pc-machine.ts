@@ -198,7 +198,10 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
         events: late.events?.[index],
       }),
   );
-  const outcome: MachineParts['outcome'] = { poweroff() {}, reset() {}, suspend() {}, wake() {} };
+  const outcome: MachineParts['outcome'] = {
+    ...{ poweroff() {}, reset() {}, suspend() {}, wake() {} },
+    ...{ panic() {}, watchdog() {} },
+  };
   /** The instruction that asked for a reset, for sleep or for the end is the last one. */
   const last = (ask: () => void) => {
     for (const state of states) {
@@ -209,6 +212,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   };
   board.onPoweroff = (code) => last(() => outcome.poweroff(code));
   board.onReset = () => last(() => outcome.reset());
+  board.onPanic = (event) => outcome.panic(event);
+  board.onWatchdog = () => outcome.watchdog();
   if (board.suspendToRam) {
     board.suspendToRam.onSuspend = () => last(() => outcome.suspend());
     board.suspendToRam.onWake = (cause) => outcome.wake(cause);

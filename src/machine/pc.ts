@@ -95,7 +95,11 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
   const map = new PcMemoryMap(parts.memory, memory, chipset.bus, area);
   const drives = placeDrives(config, log, kind === 'q35' ? { units: 1, buses: 6 } : { units: 2, buses: 2 });
   chipset.devices.push(...drives.map(({ drive }) => drive));
-  const isa = addIsaDevices(chipset, { reset: () => board.onReset(), exit: (code) => board.onPoweroff(code) });
+  const isa = addIsaDevices(chipset, {
+    reset: () => board.onReset(),
+    exit: (code) => board.onPoweroff(code),
+    panic: (event) => board.onPanic?.(event),
+  });
   const context: Context = {
     chipset,
     memory,
@@ -108,6 +112,7 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
         else board.onPoweroff(0);
       },
       wake: (cause) => suspendToRam?.onWake(cause),
+      watchdog: () => board.onWatchdog?.(),
     },
   };
   const pci = kind === 'pc' ? i440fx(context) : kind === 'q35' ? q35(context) : isaOnly(context);
@@ -202,6 +207,12 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
     pci: pci?.bus,
     suspendToRam,
     powerButton: pci && (() => void pci.pm.powerButton()),
+    nmiButton() {
+      for (const { lint1 } of chipset.apics) {
+        lint1.set(true);
+        lint1.set(false);
+      }
+    },
     onPoweroff() {},
     onReset() {},
     async flushed() {
@@ -227,7 +238,7 @@ interface Context {
   readonly memory: PcMemory;
   readonly map: PcMemoryMap;
   readonly drives: readonly PlacedDrive[];
-  readonly outcome: { reset(): void; sleep(state: SleepState): void; wake(cause: WakeCause): void };
+  readonly outcome: { reset(): void; sleep(state: SleepState): void; wake(cause: WakeCause): void; watchdog(): void };
 }
 
 interface PciBoard {
@@ -313,7 +324,7 @@ function q35({ chipset, drives, map, outcome }: Context): PciBoard {
     gsi: Array.from({ length: 24 }, (_, gsi) => chipset.gsi(gsi)),
     sleep: outcome.sleep,
     wake: outcome.wake,
-    reset: outcome.reset,
+    reset: (cause) => (cause === 'watchdog' ? outcome.watchdog() : outcome.reset()),
     serials: serialPorts(config).filter((there) => there).length,
     parallel: parallelPorts(config).includes(true),
   });

@@ -78,7 +78,10 @@ export async function assembleVirt(config: MachineConfig, host: MachineHost): Pr
   const board = await buildVirt(config, cpu, { wiring: { clock, dma, log }, irq, random });
   late.bus = board.bus;
   late.clint = board.clint;
-  const outcome: MachineParts['outcome'] = { poweroff() {}, reset() {}, suspend() {}, wake() {} };
+  const outcome: MachineParts['outcome'] = {
+    ...{ poweroff() {}, reset() {}, suspend() {}, wake() {} },
+    ...{ panic() {}, watchdog() {} },
+  };
   board.onPoweroff = (code) => outcome.poweroff(code);
   board.onReset = () => outcome.reset();
   if (board.boot.mode === 'supervisor') {
