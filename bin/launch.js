@@ -18,7 +18,7 @@ import { bundleOf } from './bundle.js';
  * compiled where they are made (the JIT makes them in a thread of its own) and
  * not at their first call; calls are not watched for inlining.
  */
-const V8_FLAGS = ['--no-wasm-lazy-compilation', '--no-wasm-inlining', '--no-wasm-inlining-call-indirect'];
+const V8_FLAGS = ['--no-wasm-lazy-compilation', '--no-wasm-inlining', '--no-wasm-inlining-call-indirect', ...(process.env.XF?.split(' ') ?? [])];
 
 const OLDEST = 24;
 /** npm's packages of Node itself, one a platform; see tools/node/package.json. */

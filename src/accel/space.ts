@@ -42,12 +42,28 @@ export interface MemoryPiece {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * Guest-physical base and size of RAM, and its place in linear memory. A class of its own: as a literal it shares V8's
+ * hidden class with others of these names, and a literal whose numbers are small there and large here makes V8 give up
+ * all code that reads this one, again and again (a deprecated map).
+ */
+class RamPlace {
+  readonly base: number;
+  readonly size: number;
+  readonly host: number;
+  constructor(base: number, size: number, host: number) {
+    this.base = base;
+    this.size = size;
+    this.host = host;
+  }
+}
+
 export class Space {
   readonly memory: WebAssembly.Memory;
   readonly view: DataView;
   readonly bytes: Uint8Array;
   /** Guest-physical base and size of RAM, and its place in linear memory: where the backing begins. */
-  readonly ram: { readonly base: number; readonly size: number; readonly host: number };
+  readonly ram: RamPlace;
   /** Bytes of the backing. */
   readonly backing: number;
   readonly physical: PhysicalMemory;
@@ -71,7 +87,7 @@ export class Space {
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.view = new DataView(this.memory.buffer);
     this.bytes = new Uint8Array(this.memory.buffer);
-    this.ram = { base: ramBase, size: ramSize, host };
+    this.ram = new RamPlace(ramBase, ramSize, host);
     let at = host + ramSize;
     for (const { name, size } of areas) {
       this.areas.set(name, { host: at, size });

@@ -60,7 +60,12 @@ export class CodeCache {
   }
 
   private allocate(): number {
-    const page = this.free.pop() ?? this.layout.decoded + this.used++ * this.shape.size;
+    let page = this.free.pop();
+    if (page === undefined) {
+      page = this.layout.decoded + this.used++ * this.shape.size;
+      // All of it will be read before it is written: the host would give it a page of zeros first, and then another.
+      this.space.bytes.fill(0, page, page + this.shape.size);
+    }
     this.endMarks(page);
     return page;
   }
@@ -322,11 +327,15 @@ export class CodeCache {
    */
   private clear(page: number): void {
     this.onDrop(page);
-    const { view } = this.space;
-    const { slots, side, size } = this.shape;
-    for (let n = 0; n < slots; n++) view.setUint16(page + n * OPERATION, Fixed.undecoded, true);
+    const { side, size } = this.shape;
+    this.forget(page);
     this.space.bytes.fill(0, page + side, page + size);
     this.endMarks(page);
+  }
+  private forget(page: number): void {
+    const { view } = this.space;
+    const end = page + this.shape.slots * OPERATION;
+    for (let at = page; at < end; at += OPERATION) view.setUint16(at, Fixed.undecoded, true);
   }
 
   /** Forgets all code, and what makes the numbers of handlers. */

@@ -8,8 +8,11 @@ import type { Insn } from '../../ir/insn.ts';
 import type { HandlerKey, Isa, Reach } from '../../isa/isa.ts';
 import { calleesOf } from './callees.ts';
 import { emitHandler, HANDLER_CALLEES, HANDLER_RUNTIME, HandlerLowering, handlerInsn } from './handlers.ts';
-import { type MemoryImport, ModuleBuilder } from './module.ts';
+import { ModuleBuilder } from './module.ts';
 import { HANDLER } from './reasons.ts';
+
+/** The module takes any machine's memory. */
+const ANY_MEMORY = { initial: 1, maximum: 65536 };
 
 /** A handler that was made ahead: its key's id and its reach. */
 export interface CommonHandler {
@@ -26,7 +29,7 @@ export interface CommonHandlers {
 }
 
 /** Makes those that call nothing but what is there from the start: the engine's functions and the Isa's shared ones. */
-export function compileCommon(isa: Isa, memory: MemoryImport, cpuAddress: number | undefined): CommonHandlers {
+export function compileCommon(isa: Isa, cpuAddress: number | undefined): CommonHandlers {
   const known = new Set<string>([...HANDLER_CALLEES, ...(isa.shared ?? [])].map(({ name }) => name));
   const callees = new Map<string, Callable>(HANDLER_CALLEES.map((target) => [target.name, target]));
   const chosen: { readonly key: HandlerKey; readonly reach: Reach; readonly insn: Insn }[] = [];
@@ -54,5 +57,5 @@ export function compileCommon(isa: Isa, memory: MemoryImport, cpuAddress: number
     builder.export(String(n), at);
   });
   const handlers = chosen.map(({ key: { id }, reach }) => ({ id, reach }));
-  return { bytes: builder.finish(memory, cpuAddress === undefined), imports: [...callees.keys()], handlers };
+  return { bytes: builder.finish(ANY_MEMORY, cpuAddress === undefined), imports: [...callees.keys()], handlers };
 }

@@ -83,7 +83,7 @@ export class RegionCompiler {
 
   /** The Isa's common handlers as one module. */
   commonHandlers(): CommonHandlers {
-    return compileCommon(this.isa, this.memory, this.cpuAddress);
+    return compileCommon(this.isa, this.cpuAddress);
   }
 
   compile(jobs: readonly Job[]): Compiled {

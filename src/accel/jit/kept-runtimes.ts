@@ -2,8 +2,8 @@
  * Run-time modules, kept by what they depend on: for the next machine of the
  * process, which gets them optimised, and as bytes for the next process.
  */
-import { latin1, utf8 } from '../../bits/text.ts';
 import type { CodeStore } from '../accelerator.ts';
+import { StoredModules } from './stored-modules.ts';
 
 export interface KeptRuntime {
   readonly module: WebAssembly.Module;
@@ -12,9 +12,8 @@ export interface KeptRuntime {
   readonly functions: readonly string[];
 }
 
-/** Shapes of machine whose modules stay in memory, and in a store. */
+/** Shapes of machine whose modules stay in memory. */
 const KEPT = 4;
-const STORED = 8;
 
 export class KeptRuntimes {
   private readonly kept = new Map<string, KeptRuntime>();
@@ -27,50 +26,25 @@ export class KeptRuntimes {
   get(key: string, compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module, store?: CodeStore) {
     const known = this.kept.get(key);
     if (known || !store) return known;
-    const bytes = store.read(this.fileOf(key));
-    const found = bytes && decode(bytes, key, compile);
-    if (found) this.remember(key, found);
-    return found;
+    const found = this.stored(store).read(key, compile);
+    if (!found) return undefined;
+    const runtime = { module: found.module, ...found.head };
+    this.remember(key, runtime);
+    return runtime;
   }
 
   set(key: string, runtime: KeptRuntime, bytes: Uint8Array, store?: CodeStore): void {
     this.remember(key, runtime);
-    store?.write(this.fileOf(key), encode(key, runtime, bytes));
+    const { imports, functions } = runtime;
+    if (store) this.stored(store).write(key, { imports, functions }, bytes);
+  }
+
+  private stored(store: CodeStore): StoredModules<Omit<KeptRuntime, 'module'>> {
+    return new StoredModules(`runtime-${this.name}`, store);
   }
 
   private remember(key: string, runtime: KeptRuntime): void {
     for (const oldest of this.kept.keys()) if (this.kept.size >= KEPT) this.kept.delete(oldest);
     this.kept.set(key, runtime);
-  }
-
-  /** Several shapes share a file: the latest has it. */
-  private fileOf(key: string): string {
-    let hash = 0;
-    for (let n = 0; n < key.length; n++) hash = (Math.imul(hash, 31) + key.charCodeAt(n)) >>> 0;
-    return `runtime-${this.name}-${hash % STORED}`;
-  }
-}
-
-/** A line of JSON, then the module. */
-function encode(key: string, { imports, functions }: KeptRuntime, bytes: Uint8Array): Uint8Array {
-  const head = utf8(`${JSON.stringify({ key, imports, functions })}\n`);
-  const all = new Uint8Array(head.length + bytes.length);
-  all.set(head);
-  all.set(bytes, head.length);
-  return all;
-}
-
-function decode(
-  stored: Uint8Array,
-  key: string,
-  compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
-): KeptRuntime | undefined {
-  const end = stored.indexOf(0x0a);
-  try {
-    const head = JSON.parse(latin1(stored.subarray(0, end))) as { key: string } & Omit<KeptRuntime, 'module'>;
-    if (head.key !== key) return undefined;
-    return { module: compile(stored.slice(end + 1)), imports: head.imports, functions: head.functions };
-  } catch {
-    return undefined; // cut short: it is written again
   }
 }

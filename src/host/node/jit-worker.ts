@@ -2,7 +2,11 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { loadIsa } from '../../accel/isas.ts';
 import { type CompilerOptions, type Job, RegionCompiler } from '../../accel/jit/compiler.ts';
+import type { CommonHandlers } from '../../accel/jit/common-handlers.ts';
 import type { FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
+import { hasFusedMultiplyAdd } from '../../accel/jit/fused.ts';
+import { StoredModules } from '../../accel/jit/stored-modules.ts';
+import { codeStore } from './code-store.ts';
 import { hot } from './jit-tiering.ts';
 
 const { port, isa: expected } = workerData as { readonly port: MessagePort; readonly isa?: string };
@@ -11,6 +15,8 @@ const BATCH = 8;
 // Loaded ahead; what goes wrong is said when it is asked for.
 if (expected !== undefined) loadIsa(expected).catch(() => {});
 let compiler: RegionCompiler | undefined;
+/** What the common handlers depend on. */
+let shape = '';
 const jobs: Job[] = [];
 /** The common handlers are wanted. */
 let handlersWanted = false;
@@ -23,6 +29,7 @@ function take(message: ToCompiler): void {
 
 async function begin(options: CompilerOptions): Promise<void> {
   compiler = new RegionCompiler(await loadIsa(options.isa, options.lacks), options);
+  shape = JSON.stringify([options.isa, options.lacks, options.cpuAddress, hasFusedMultiplyAdd()]);
   work();
 }
 
@@ -32,15 +39,23 @@ port.on('message', (first: ToCompiler) => {
   work();
 });
 
-function makeHandlers(ready: RegionCompiler): void {
-  handlersWanted = false;
-  const { bytes, ...rest } = ready.commonHandlers();
-  const answer: FromCompiler = { ...rest, regions: [], module: bytes && hot(() => new WebAssembly.Module(bytes)) };
-  port.postMessage(answer);
+/** The common handlers, from an earlier process where one has made them. */
+function handlers(ready: RegionCompiler): Omit<FromCompiler, 'regions'> {
+  const compile = (bytes: Uint8Array<ArrayBuffer>) => hot(() => new WebAssembly.Module(bytes));
+  const store = codeStore();
+  const stored = store && new StoredModules<Omit<CommonHandlers, 'bytes'>>('handlers', store);
+  const found = stored?.read(shape, compile);
+  if (found) return { ...found.head, module: found.module };
+  const { bytes, ...head } = ready.commonHandlers();
+  if (bytes) stored?.write(shape, head, bytes);
+  return { ...head, module: bytes && compile(bytes) };
 }
 
 function work(): void {
-  if (handlersWanted && compiler) makeHandlers(compiler);
+  if (handlersWanted && compiler) {
+    handlersWanted = false;
+    port.postMessage({ ...handlers(compiler), regions: [] } satisfies FromCompiler);
+  }
   while (jobs.length > 0 && compiler) {
     // The newest first: what got hot long ago may be cold by now.
     const batch = jobs.splice(-BATCH);

@@ -4,6 +4,7 @@
  * for one seen before is to pick its displacement and immediates.
  */
 import type { HandlerNumbers, OperationDecoder, Reach } from '../isa.ts';
+import { ByteKeys } from './byte-keys.ts';
 import { type Decoded, type Decoder, SHORT } from './decode.ts';
 import { operationOf, type X86HandlerKey } from './handler.ts';
 import type { Row } from './opcode.ts';
@@ -11,7 +12,7 @@ import { bitsOf } from './state.ts';
 
 const PAGE = 4096;
 const REACHES: readonly Reach[] = ['none', 'forward', 'backward', 'far'];
-/** More bytes than this are not remembered: a key is a number below 2^53. */
+/** More bytes than this are not remembered. */
 const MOST_BYTES = 6;
 
 /** One of the numbers that follow the bytes of a key. */
@@ -44,7 +45,7 @@ export class X86Operations implements OperationDecoder {
   /** By map and opcode byte: 1 when it has a ModRM byte, 2 when that depends. */
   private readonly modrm: Uint8Array;
   /** By family of modes. */
-  private readonly known: Map<number, Known>[] = Array.from({ length: 4 }, () => new Map());
+  private readonly known: readonly ByteKeys<Known>[] = Array.from({ length: 4 }, () => new ByteKeys<Known>());
   private low = 0;
   private high = 0;
   private current: Known | undefined;
@@ -110,13 +111,18 @@ export class X86Operations implements OperationDecoder {
     const bits = bitsOf(mode);
     const bytes = this.keyLength(view, at, left, bits);
     if (bytes === 0) return this.decodeAnew(view, at, left, mode);
-    const map = this.known[Math.floor(mode / 3)];
-    let key = bytes;
-    for (let n = 0; n < bytes; n++) key = key * 256 + view.getUint8(at + n);
-    const known = map.get(key);
+    const map = this.known[(mode / 3) | 0];
+    let low = 0;
+    let high = bytes;
+    for (let n = 0; n < bytes; n++) {
+      const byte = view.getUint8(at + n);
+      if (n < 4) low = (low << 8) | byte;
+      else high = (high << 8) | byte;
+    }
+    const known = map.get(high, low);
     if (known) return known.length > left ? -1 : this.take(known, view, at);
     const length = this.decodeAnew(view, at, left, mode);
-    if (length > 0 && this.current && this.lasting) map.set(key, this.current);
+    if (length > 0 && this.current && this.lasting) map.set(high, low, this.current);
     return length;
   }
 
@@ -158,14 +164,15 @@ export class X86Operations implements OperationDecoder {
     this.high = high;
     this.spill = spill;
     this.distance = decoded.target ?? 0;
-    const { length, ends, target, row, operands } = decoded;
+    const { length, target, row, operands, flow } = decoded;
     // Far pointers do not lie in fields; some immediates are part of the handler.
     this.lasting = row.traits.immediate !== 'constant' && operands.every(({ size }) => size !== 48);
     this.current = {
       key: key as X86HandlerKey,
       low,
       length,
-      ends,
+      // Behind a conditional jump is often what is never executed: it is decoded when it is.
+      ends: decoded.ends || flow === 'branch',
       fields: fieldsOf(decoded),
       direct: target !== undefined,
       numbers: [0, 0, 0, 0],
