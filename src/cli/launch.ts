@@ -3,6 +3,7 @@
  * picks the command, turns failures into one line and an exit code.
  */
 import { ConfigError, TrapframeError } from '../bits/errors.ts';
+import { letV8GiveWay } from '../host/node/background.ts';
 import type { Terminal } from './start.ts';
 
 const HELP = `Usage: trapframe COMMAND [OPTION...]
@@ -70,6 +71,7 @@ async function command([name = 'help', ...rest]: readonly string[]): Promise<num
 const ARCHITECTURES: readonly string[] = ['riscv64', 'x86_64', 'i386'];
 
 async function runSystem(arch: string, argv: readonly string[]): Promise<number> {
+  letV8GiveWay();
   if (!ARCHITECTURES.includes(arch)) {
     throw new ConfigError(
       'unknown-arch',

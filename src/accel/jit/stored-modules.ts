@@ -24,10 +24,7 @@ export class StoredModules<Head extends object> {
     this.store = store;
   }
 
-  read(
-    key: string,
-    compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
-  ): StoredModule<Head> | undefined {
+  read(key: string, compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module): StoredModule<Head> | undefined {
     const stored = this.store.read(this.fileOf(key));
     if (stored === undefined) return undefined;
     const end = stored.indexOf(0x0a);

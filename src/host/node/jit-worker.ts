@@ -6,9 +6,11 @@ import type { CommonHandlers } from '../../accel/jit/common-handlers.ts';
 import type { FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
 import { hasFusedMultiplyAdd } from '../../accel/jit/fused.ts';
 import { StoredModules } from '../../accel/jit/stored-modules.ts';
+import { giveWay } from './background.ts';
 import { codeStore } from './code-store.ts';
 import { hot } from './jit-tiering.ts';
 
+giveWay();
 const { port, isa: expected } = workerData as { readonly port: MessagePort; readonly isa?: string };
 /** Jobs in one module at most: more would keep the first of them waiting. */
 const BATCH = 8;
