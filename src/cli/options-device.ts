@@ -220,6 +220,18 @@ export function parseGlobal(where: string, text: string): GlobalProperty {
   return { driver, property, value };
 }
 
+/** Properties of what is part of the board, as properties of the board. */
+const BOARD_PROPERTIES: Readonly<Record<string, string>> = {
+  'virtio-mmio.force-legacy': 'force-legacy',
+  'cfi.pflash01.secure': 'pflash-secure',
+  'ICH9-LPC.disable_s3': 'disable-s3',
+  'ICH9-LPC.disable_s4': 'disable-s4',
+  'PIIX4_PM.disable_s3': 'disable-s3',
+  'PIIX4_PM.disable_s4': 'disable-s4',
+};
+export const boardProperty = (global: string): string | undefined =>
+  Object.hasOwn(BOARD_PROPERTIES, global) ? BOARD_PROPERTIES[global] : undefined;
+
 /** Gives the devices the properties that `-global` asks for and they do not name themselves; returns those without a taker. */
 export function applyGlobals(
   devices: readonly DeviceConfig[],

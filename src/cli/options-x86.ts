@@ -14,10 +14,11 @@ export const X86_MACHINE_PROPERTIES: Readonly<Record<string, string>> = {
   pit: 'on|off|auto: the 8254 (default on; microvm)',
   rtc: 'on|off|auto: the MC146818 (default on; microvm)',
   'isa-serial': 'on|off: the serial port (default on; microvm)',
+  smm: 'on|off|auto: system management mode (default: on but under KVM)',
 };
 /** Known to QEMU, and the same thing as leaving them out. */
 const WITHOUT_EFFECT = [
-  ...['dump-guest-core', 'mem-merge', 'usb', 'graphics', 'suppress-vmdesc', 'nvdimm', 'hmat', 'smm', 'vmport', 'i8042'],
+  ...['dump-guest-core', 'mem-merge', 'usb', 'graphics', 'suppress-vmdesc', 'nvdimm', 'hmat', 'vmport', 'i8042'],
   ...['sata', 'smbus', 'max-ram-below-4g', 'max-fw-size', 'smbios-entry-point-type'],
   ...['x-oem-id', 'x-oem-table-id', 'default-bus-bypass-iommu', 'bus-lock-ratelimit', 'auto-kernel-cmdline', 'pcie'],
   ...['ioapic2', 'x-option-roms', 'option-roms', 'phandle-start'],

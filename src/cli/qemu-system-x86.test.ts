@@ -42,6 +42,10 @@ const PLANS: [line: string, part: object][] = [
     },
   ],
   ['-M pc-i440fx-6.0', { machine: 'pc' }],
+  [
+    '-M q35,smm=on -global driver=cfi.pflash01,property=secure,value=on -global ICH9-LPC.disable_s3=1',
+    { machineProperties: { smm: 'on', 'pflash-secure': 'on', 'disable-s3': 'on' } },
+  ],
   ['-M q35 -no-acpi -no-hpet -smp 4', { machineProperties: { acpi: 'off', hpet: 'off' }, cpus: 4 }],
   ['-parallel null -debugcon file:x', { parallels: ['parallel0'], debugcon: 'debugcon' }],
   ['-option-rom a.rom -nographic', { optionRoms: ['a.rom'], graphic: false }],

@@ -15,6 +15,7 @@ import {
   parseDevice,
   parseGlobal,
   parseNetwork,
+  boardProperty,
   parseObject,
 } from './options-device.ts';
 import { Drives } from './options-drive.ts';
@@ -314,8 +315,8 @@ class SystemParser {
     }
     const { devices, unused } = applyGlobals(parsed, this.globals);
     for (const { driver, property, value } of unused) {
-      // The transports are part of the board, which takes this as a property of its own.
-      if (driver === 'virtio-mmio' && property === 'force-legacy') this.board.properties[property] = value;
+      const own = boardProperty(`${driver}.${property}`);
+      if (own !== undefined) this.board.properties[own] = /^(1|yes|true)$/.test(value) ? 'on' : value;
       else this.notes.push(`warning: -global ${driver}.${property} has no device to act on`);
     }
     return devices;

@@ -316,12 +316,12 @@ export const firmwareCatalogue: readonly CatalogueGuest[] = [
   {
     arch: 'pc-uefi',
     title: 'OVMF of Debian 12',
-    files: ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'].map((name) =>
+    files: ['OVMF_CODE_4M.fd', 'OVMF_CODE_4M.secboot.fd', 'OVMF_VARS_4M.fd'].map((name) =>
       firmwareFile(
         name,
         `OVMF 2022.11-6+deb12u2 ${name}`,
         OVMF,
-        new RegExp(`/OVMF/${name.replace('.', '\\.')}$`),
+        new RegExp(`/OVMF/${name.replaceAll('.', '\\.')}$`),
         'bookworm',
       ),
     ),

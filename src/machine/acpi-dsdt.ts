@@ -17,7 +17,14 @@ export interface IsaDevices {
   readonly rtc: boolean;
 }
 
+/** Which sleep states the guest is told of, beside off. */
+export interface SleepStates {
+  readonly s3: boolean;
+  readonly s4: boolean;
+}
+
 export interface PcDsdt {
+  readonly sleeps: SleepStates;
   readonly kind: 'pc' | 'q35';
   readonly apicIds: readonly number[];
   readonly isa: IsaDevices;
@@ -56,7 +63,7 @@ export function pcDsdt(board: PcDsdt): Term {
       ...processors(board.apicIds),
       ...(board.hpet ? [hpetDevice()] : []),
     ),
-    ...sleepStates(),
+    ...sleepStates(board.sleeps),
     ...(board.kind === 'pc' ? hotplug() : []),
     ...generalEvents(board.kind),
   ];
@@ -267,9 +274,9 @@ function hpetDevice(): Term {
 }
 
 /** Types for the sleep register: S3, S4 and S5 of PIIX4, which ICH9 has too. */
-function sleepStates(): Term {
+function sleepStates(sleeps: SleepStates): Term {
   const state = (at: string, type: number) => name(at, aml.list(int(type), int(type), int(0), int(0)));
-  return [...state('\\_S3', 1), ...state('\\_S4', 2), ...state('\\_S5', 0)];
+  return [...(sleeps.s3 ? state('\\_S3', 1) : []), ...(sleeps.s4 ? state('\\_S4', 2) : []), ...state('\\_S5', 0)];
 }
 
 const HOT_SLOTS = Array.from({ length: 29 }, (_, index) => index + 3);

@@ -12,7 +12,15 @@ import { E820 } from './pc-memory.ts';
 import { smbios } from './smbios.ts';
 
 const ISA = { serials: [true, false], parallels: [true], floppy: true, keyboard: true, rtc: true };
-const PC = { kind: 'pc', apicIds: [0, 1], isa: ISA, hpet: true, below: 0x1000_0000, pmBase: 0x600 } as const;
+const PC = {
+  kind: 'pc',
+  sleeps: { s3: true, s4: true },
+  apicIds: [0, 1],
+  isa: ISA,
+  hpet: true,
+  below: 0x1000_0000,
+  pmBase: 0x600,
+} as const;
 const BOARDS: Readonly<Record<string, AcpiFiles>> = {
   pc: pcAcpi({ ...PC, hole64: hole64(0, 2 ** 31) }),
   q35: pcAcpi({ ...PC, kind: 'q35', mmconfig: 0xb000_0000, hole64: hole64(0, 2 ** 35) }),

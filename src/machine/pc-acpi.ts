@@ -1,5 +1,5 @@
 /** The ACPI tables of each PC board. */
-import { isaDevices, pcDsdt, type IsaDevices, processors } from './acpi-dsdt.ts';
+import { isaDevices, pcDsdt, type IsaDevices, processors, type SleepStates } from './acpi-dsdt.ts';
 import { type AcpiFiles, fadt, hpet, linkTables, madt, mcfg, reducedFadt, table, waet } from './acpi-tables.ts';
 import * as aml from './aml.ts';
 import { int, name, type Term } from './aml.ts';
@@ -12,6 +12,7 @@ const LEVEL_IRQS = [5, 9, 10, 11];
 const MMCONFIG_SIZE = 0x1000_0000;
 
 export interface PcAcpi {
+  readonly sleeps: SleepStates;
   readonly kind: 'pc' | 'q35';
   readonly apicIds: readonly number[];
   readonly isa: IsaDevices;

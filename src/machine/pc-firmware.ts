@@ -96,12 +96,16 @@ export interface InstalledFirmware {
   readonly flash: readonly Pflash[];
 }
 
-/** Puts firmware below 4 GiB. `image` replaces what `firmware` has for a direct boot. */
+/**
+ * Puts firmware below 4 GiB. `image` replaces what `firmware` has for a direct boot. Flash that `isSecure` takes commands
+ * in system management mode only.
+ */
 export async function installFirmware(
   firmware: PcFirmware,
   parts: PcParts,
   bus: Bus,
   image?: Uint8Array,
+  isSecure = false,
 ): Promise<InstalledFirmware> {
   const { memory, wiring } = parts;
   if (firmware.kind !== 'flash') {
@@ -112,6 +116,7 @@ export async function installFirmware(
     return { area: { name: AREA.bios, size }, flash: [] };
   }
   const flash: Pflash[] = [];
+  const secured = isSecure ? (parts.inSmm ?? (() => false)) : undefined;
   let end = FOUR_GIB;
   for (const [index, { disk }] of firmware.drives.entries()) {
     const content = new Uint8Array(disk.size);
@@ -119,7 +124,7 @@ export async function installFirmware(
     const address = end - disk.size;
     const area = memory.area(AREA.flash[index]);
     const shape = { size: disk.size, sectorSize: PAGE };
-    const bank = new Pflash(AREA.flash[index], wiring.log, shape, content, disk, { area, address });
+    const bank = new Pflash(AREA.flash[index], wiring.log, shape, content, disk, { area, address }, secured);
     bus.add(bank.name, address, disk.size, bank.mmio);
     flash.push(bank);
     end = address;

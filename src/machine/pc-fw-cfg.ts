@@ -3,6 +3,7 @@ import { writeU32, writeU64 } from '../bits/endian.ts';
 import { ConfigError } from '../bits/errors.ts';
 import { utf8 } from '../bits/text.ts';
 import { FW_CFG, type FwCfg } from '../devices/fw-cfg/fw-cfg.ts';
+import type { SleepStates } from './acpi-dsdt.ts';
 import { ACPI_FILES, type AcpiFiles } from './acpi-tables.ts';
 import type { MachineConfig } from './config.ts';
 import { e820Table, type PcMemory, ramRanges } from './pc-memory.ts';
@@ -21,12 +22,12 @@ export interface PcFwCfg {
   /** Option ROMs by their names: of the video card without PCI, and others. */
   readonly vgaRoms?: Readonly<Record<string, Uint8Array>>;
   readonly roms?: Readonly<Record<string, Uint8Array>>;
-  /** SLP_TYP of S3 and S4 and whether they are there; absent without ACPI. */
-  readonly sleepStates?: boolean;
+  /** Which sleep states there are; absent without power management. */
+  readonly sleeps?: SleepStates;
 }
 
-/** S3 and S4 by their types, with bit 7 for "there". */
-const SYSTEM_STATES = [128, 0, 0, 129, 130, 128];
+/** By number: types of SLP_TYP, with bit 7 for "there". */
+const systemStates = ({ s3, s4 }: SleepStates) => [128, 0, 0, s3 ? 129 : 1, s4 ? 130 : 2, 128];
 
 export function fillPcFwCfg(fwCfg: FwCfg, pc: PcFwCfg): void {
   const { config, memory, acpi, smbios, kernel } = pc;
@@ -53,7 +54,7 @@ export function fillPcFwCfg(fwCfg: FwCfg, pc: PcFwCfg): void {
     fwCfg.addFile('etc/smbios/smbios-tables', smbios.tables);
     fwCfg.addFile('etc/smbios/smbios-anchor', smbios.anchor);
   }
-  if (pc.sleepStates) fwCfg.addFile('etc/system-states', Uint8Array.from(SYSTEM_STATES));
+  if (pc.sleeps) fwCfg.addFile('etc/system-states', Uint8Array.from(systemStates(pc.sleeps)));
   const bootOrder = [...pc.bootOrder];
   if (kernel) {
     for (const [key, content] of kernel.items) fwCfg.add(key, content);

@@ -24,6 +24,8 @@ import { FOUR_GIB, type PcMemory } from './pc-memory.ts';
 import { PC_NAMES } from './pc-names.ts';
 import type { GuestMemory } from './pc-parts.ts';
 import { RunLoop } from './run-loop.ts';
+import type { StateAccess } from '../isa/isa.ts';
+import { enterSmm, leaveSmm, SAVE_AREA } from '../isa/x86/smm.ts';
 import { rateBits, timeStamp } from '../isa/x86/time-stamp.ts';
 import { cpuidOptions, x86CpuModel, missingCr4 } from './x86-cpu.ts';
 import { X86EventLog } from './x86-event-log.ts';
@@ -107,8 +109,11 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       const state = states[index];
       const lines = state.get32('lines');
       const enabled = (state.get32('eflags') & Eflags.if) !== 0;
+      if (lines & Line.smi && !state.get32('inSmm')) return true;
       return (lines & Line.nmi) !== 0 || ((lines & Line.intr) !== 0 && enabled);
     },
+    entering: (index) => late.board?.managed?.(states[index].get32('inSmm') !== 0),
+    left: () => late.board?.managed?.(false),
     onStopped(index) {
       if (!states[index].get32('shutdown')) return;
       // A triple fault resets a PC.
@@ -136,7 +141,12 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
         },
       },
       nmi: () => raise(INPUT.nmi),
-      smi: () => log.unimplemented(`cpu${index}`, 'system management interrupt'),
+      smi() {
+        // KVM is told by the state that the interpreter has to go on.
+        if (accel.name === 'kvm') vcpu.sync();
+        raise(INPUT.smi);
+        if (accel.name === 'kvm') vcpu.refresh();
+      },
       init() {
         vcpu.sync();
         init(state, index !== 0);
@@ -152,6 +162,9 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     };
   });
   const apics = cpu.features.has('apic');
+  // QEMU's `auto` asks KVM whether it can; with ours the interpreter would execute all of it.
+  const { smm } = config.machineProperties ?? {};
+  const hasSmm = smm === 'on' || (smm !== 'off' && accel.name !== 'kvm');
   const build = kind === 'microvm' ? buildMicrovm : buildPc;
   const board = await build(config, {
     wiring: { clock, dma, log },
@@ -167,6 +180,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     a20: { set: (level) => setA20(level) },
     processor: processorSignature(options[0], states[0]),
     random: (into) => host.random(into),
+    smm: hasSmm,
+    inSmm: () => loop.running >= 0 && states[loop.running].get32('inSmm') !== 0,
   });
   const setA20 = (level: boolean) => {
     const mask = level ? (1n << 64n) - 1n : (1n << 64n) - 1n - (1n << 20n);
@@ -182,6 +197,12 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const logged = { next: 0 };
   if (lines?.items.has('int'))
     late.events = states.map((state) => new X86EventLog(state, logged, (text) => lines.write(text)));
+  const saveArea = (state: StateAccess, write: boolean): DataView | undefined => {
+    const at = state.getNumber('smbase') + SAVE_AREA.at;
+    const bytes = accel.space.range(at, SAVE_AREA.size, write);
+    if (bytes && write) accel.written(at, SAVE_AREA.size);
+    return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
   const kvmClock = cpu.kvmclock ? new KvmClock(dma, clock, config.cpus, cpu.tscHz) : undefined;
   late.calls = states.map(
     (state, index) =>
@@ -196,6 +217,19 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
         log,
         random: (into) => host.random(into),
         events: late.events?.[index],
+        smm: {
+          enter() {
+            board.managed?.(true);
+            late.events?.[index].managed(true);
+            enterSmm(state, saveArea(state, true), cpu.features.has('lm'));
+          },
+          leave() {
+            const valid = leaveSmm(state, saveArea(state, false), cpu.features.has('lm'));
+            board.managed?.(false);
+            late.events?.[index].managed(false);
+            return valid;
+          },
+        },
       }),
   );
   const outcome: MachineParts['outcome'] = {

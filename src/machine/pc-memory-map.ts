@@ -11,6 +11,7 @@ import { FOUR_GIB, type PcMemory } from './pc-memory.ts';
 import type { GuestMemory } from './pc-parts.ts';
 
 const VIDEO = { base: 0xa_0000, size: 0x2_0000 };
+const HIGH_SMRAM = 0xfeda_0000;
 const SHADOW = { base: 0xc_0000, size: 0x4_0000 };
 const MIB = 0x10_0000;
 const LOW_ROM = 0x2_0000;
@@ -26,10 +27,17 @@ export class PcMemoryMap implements ShadowControl {
   private readonly firmware: FirmwareArea | undefined;
   /** Bytes of firmware that show below 1 MiB. */
   private readonly low: number;
+  private readonly split: PcMemory;
+  private control: Smram = { open: false, enabled: false, high: false, tseg: 0 };
+  /** The processor whose turn it is is in system management mode. */
+  private inside = false;
+  /** What of system management RAM shows: at 640 KiB, at its high place; and bytes at the end of low RAM that do not. */
+  private readonly shown = { low: false, high: false, hidden: 0 };
   private readonly writable = new Uint8Array(SHADOW.size / 0x4000);
 
   constructor(memory: GuestMemory, split: PcMemory, bus: Bus, firmware?: FirmwareArea) {
     this.memory = memory;
+    this.split = split;
     this.firmware = firmware;
     this.low = Math.min(LOW_ROM, firmware?.size ?? 0);
     memory.mapRam(0, VIDEO.base, 0);
@@ -47,10 +55,40 @@ export class PcMemoryMap implements ShadowControl {
     }
   }
 
-  /** Video memory gives way to RAM while system management RAM is open. */
-  smram({ open }: Smram): void {
-    if (open) this.memory.mapRam(VIDEO.base, VIDEO.size, VIDEO.base);
-    else this.memory.unmap(VIDEO.base, VIDEO.size);
+  smram(smram: Smram): void {
+    this.control = smram;
+    this.showSmram();
+  }
+
+  /** The next instructions are those of a processor that is or is not in system management mode. */
+  managed(inside: boolean): void {
+    if (inside === this.inside) return;
+    this.inside = inside;
+    this.showSmram();
+  }
+
+  /** Video memory gives way to the RAM behind it; the end of low RAM is the mode's alone. */
+  private showSmram(): void {
+    const { memory, inside, shown, split } = this;
+    const { open, enabled, high, tseg } = this.control;
+    const mine = inside && enabled;
+    const low = open || (mine && !high);
+    if (low !== shown.low) {
+      shown.low = low;
+      if (low) memory.mapRam(VIDEO.base, VIDEO.size, VIDEO.base);
+      else memory.unmap(VIDEO.base, VIDEO.size);
+    }
+    if ((mine && high) !== shown.high) {
+      shown.high = mine && high;
+      if (shown.high) memory.mapRam(HIGH_SMRAM, VIDEO.size, VIDEO.base);
+      else memory.unmap(HIGH_SMRAM, VIDEO.size);
+    }
+    const hidden = enabled && !inside ? Math.min(tseg, split.below - MIB) : 0;
+    if (hidden === shown.hidden) return;
+    const show = (size: number) => memory.mapRam(split.below - size, size, split.below - size);
+    if (shown.hidden) show(shown.hidden);
+    if (hidden) memory.unmap(split.below - hidden, hidden);
+    shown.hidden = hidden;
   }
 
   /** A machine without a north bridge: the shadow area is RAM. */

@@ -36,6 +36,10 @@ export interface PcParts {
   readonly a20?: IrqLine;
   /** CPUID leaf 1 as SMBIOS shows it. */
   readonly processor?: { readonly eax: number; readonly edx: number };
+  /** There is system management mode: chips raise SMIs. */
+  readonly smm?: boolean;
+  /** Whether the access being served is one of system management mode. */
+  readonly inSmm?: () => boolean;
   /** Fills its argument (at most 64 KiB) with random bytes. */
   random(into: Uint8Array): void;
 }

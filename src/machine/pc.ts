@@ -2,8 +2,9 @@
  * QEMU's PC boards: `pc` (i440FX and PIIX), `q35` (ICH9) and `isapc`.
  *
  * Spec: QEMU 7.2's machines pc-i440fx-7.2, pc-q35-7.2 and isapc: what sits in
- * which slot, memory map, interrupts. Departures: no system management mode,
- * no USB; hot-plug of processors is not told in the tables.
+ * which slot, memory map, interrupts. Departures: no USB; hot-plug of processors
+ * is not told in the tables; what a processor in system management mode makes
+ * devices do at once, they do with its view of memory.
  */
 import { ConfigError } from '../bits/errors.ts';
 import { PciHotplug } from '../devices/acpi-hotplug/pci-hotplug.ts';
@@ -14,7 +15,8 @@ import { Piix3Ide } from '../devices/ide/piix3-ide.ts';
 import { PciHost } from '../devices/pci-host/pci-host.ts';
 import { Piix3 } from '../devices/piix3/piix3.ts';
 import { Piix4Pm } from '../devices/piix4-pm/piix4-pm.ts';
-import { Ich9Lpc } from '../devices/q35/ich9-lpc.ts';
+import type { FwCfg } from '../devices/fw-cfg/fw-cfg.ts';
+import { Ich9Lpc, SMI_BROADCAST } from '../devices/q35/ich9-lpc.ts';
 import { Ich9Smbus } from '../devices/q35/ich9-smbus.ts';
 import { Mch } from '../devices/q35/mch.ts';
 import { Vga } from '../devices/vga/vga.ts';
@@ -54,6 +56,8 @@ const DEFAULT_MMCONFIG = 0xb000_0000;
 export interface PcBoard extends MachineBoard {
   /** A vCPU takes an interrupt: its vector, or -1 when there is none any more. */
   acknowledge(cpu: number): number;
+  /** The next instructions are those of a processor that is or is not in system management mode. */
+  managed?(inside: boolean): void;
   readonly chipset: PcChipset;
   /** The first graphics card. */
   readonly display?: DisplaySource;
@@ -90,7 +94,13 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
   });
   const { log } = parts.wiring;
   const firmware = pcFirmware(config, kind);
-  const { area, flash } = await installFirmware(firmware, parts, chipset.bus);
+  const { area, flash } = await installFirmware(
+    firmware,
+    parts,
+    chipset.bus,
+    undefined,
+    config.machineProperties?.['pflash-secure'] === 'on',
+  );
   chipset.devices.push(...flash);
   const map = new PcMemoryMap(parts.memory, memory, chipset.bus, area);
   const drives = placeDrives(config, log, kind === 'q35' ? { units: 1, buses: 6 } : { units: 2, buses: 2 });
@@ -135,6 +145,10 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
   const ide = drives
     .filter(({ bootIndex }) => bootIndex !== undefined)
     .map((drive) => ({ index: drive.bootIndex ?? 0, path: drivePath(kind, drive) }));
+  const sleeps = {
+    s3: config.machineProperties?.['disable-s3'] !== 'on',
+    s4: config.machineProperties?.['disable-s4'] !== 'on',
+  };
   const acpi =
     pci && config.machineProperties?.['acpi'] !== 'off'
       ? whilePlaced(pci, (places) =>
@@ -143,6 +157,7 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
             apicIds: parts.cpus.map((_, index) => index),
             isa: isaForAcpi(config, isa.floppies),
             hpet,
+            sleeps,
             below: memory.below,
             hole64: hole64(memory.above, kind === 'pc' ? 2 * GIB : 32 * GIB),
             ...places,
@@ -172,7 +187,7 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
         ? { 'vgabios.bin': config.roms['vgabios.bin'] }
         : undefined,
     roms: config.optionRoms,
-    sleepStates: pci !== undefined,
+    sleeps: pci && sleeps,
   };
   fillPcFwCfg(chipset.fwCfg, contents);
   const { rtc } = chipset;
@@ -199,6 +214,7 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
     display: chipset.devices.find((device): device is Vga => device instanceof Vga),
     inputs: [isa.keyboard.keyboard, isa.keyboard.mouse],
     acknowledge: (cpu) => chipset.acknowledge(cpu),
+    managed: (inside) => map.managed(inside),
     resetAll() {
       cmos();
       for (const device of chipset.devices) device.reset();
@@ -288,6 +304,7 @@ function i440fx({ chipset, drives, map, outcome }: Context): PciBoard {
     sci: chipset.gsi(9),
     sleep: outcome.sleep,
     wake: outcome.wake,
+    smi: chipset.parts.smm ? () => chipset.parts.cpus[0].smi() : undefined,
     parallel: parallelPorts(config).includes(true),
     serials: serialPorts(config).filter((there) => there).length,
   });
@@ -324,10 +341,12 @@ function q35({ chipset, drives, map, outcome }: Context): PciBoard {
     gsi: Array.from({ length: 24 }, (_, gsi) => chipset.gsi(gsi)),
     sleep: outcome.sleep,
     wake: outcome.wake,
+    smi: chipset.parts.smm ? (who) => raiseSmi(chipset, who) : undefined,
     reset: (cause) => (cause === 'watchdog' ? outcome.watchdog() : outcome.reset()),
     serials: serialPorts(config).filter((there) => there).length,
     parallel: parallelPorts(config).includes(true),
   });
+  if (chipset.parts.smm) offerSmiFeatures(chipset.fwCfg, lpc);
   const bus = new PciBus({
     memory,
     ports,
@@ -361,6 +380,21 @@ function q35({ chipset, drives, map, outcome }: Context): PciBoard {
       };
     },
   };
+}
+
+function raiseSmi({ parts }: PcChipset, who: 'all' | 'current' | 'first'): void {
+  const { cpus } = parts;
+  if (who === 'all') for (const cpu of cpus) cpu.smi();
+  else cpus[who === 'first' ? 0 : parts.current()].smi();
+}
+
+/** What firmware may ask of the SMI command port: QEMU's files for it. */
+function offerSmiFeatures(fwCfg: FwCfg, lpc: Ich9Lpc): void {
+  const requested = 'etc/smi/requested-features';
+  const u64 = (value: number) => Uint8Array.of(value, 0, 0, 0, 0, 0, 0, 0);
+  fwCfg.addFile('etc/smi/supported-features', u64(SMI_BROADCAST));
+  fwCfg.addWritableFile(requested, u64(0));
+  fwCfg.addLateFile('etc/smi/features-ok', () => Uint8Array.of(lpc.negotiate(fwCfg.contentOf(requested)) ? 1 : 0));
 }
 
 /** No PCI: the disks' channels at their ports, a VGA without a bus. */

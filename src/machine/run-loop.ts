@@ -39,6 +39,9 @@ export interface RunLoopParts {
   ownDeadline(vcpu: number): number;
   /** Whether an interrupt ends the vCPU's wait: its timer may have acted after it began. */
   isWoken(vcpu: number): boolean;
+  /** A vCPU is going to run; none runs any more, and it is the host's turn. */
+  entering?(vcpu: number): void;
+  left?(): void;
   /** The vCPU has stopped: it waits to be started, or has shut down. */
   onStopped?(vcpu: number): void;
 }
@@ -177,6 +180,7 @@ export class RunLoop {
     this.wakeAt[n] = 0;
     this.called[n] = false;
     this.current = n;
+    this.parts.entering?.(n);
     let exit: ReturnType<Vcpu['run']>;
     try {
       if (deterministic) exit = vcpu.run(Math.min(VIRTUAL_SLICE, room));
@@ -188,6 +192,7 @@ export class RunLoop {
       }
     } finally {
       this.current = -1;
+      this.parts.left?.();
     }
     if (exit.kind === 'away') {
       // It is looked after now and then, though nothing may call it back. It may have come back meanwhile.

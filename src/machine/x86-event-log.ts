@@ -24,6 +24,12 @@ export class X86EventLog {
     this.write(`Servicing hardware INT=0x${hex(vector, 2)}`);
   }
 
+  /** System management mode: before it is entered, and behind RSM. */
+  managed(inside: boolean): void {
+    const { state } = this;
+    this.write(`SMM: ${inside ? 'enter' : 'after RSM'}\n${stateText(state, state.get64('pc')).trimEnd()}`);
+  }
+
   exception(before: number, vector: number): void {
     this.write(`check_exception old: 0x${(before >>> 0).toString(16)} new 0x${vector.toString(16)}`);
   }

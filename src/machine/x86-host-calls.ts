@@ -19,6 +19,7 @@ const MSR = {
   apicBase: 0x1b,
   featureControl: 0x3a,
   microcode: 0x8b,
+  smbase: 0x9e,
   mtrrCapability: 0xfe,
   miscFeatures: 0x140,
   mcgCapability: 0x179,
@@ -83,6 +84,8 @@ export interface X86HostCallsParts {
   readonly kvmClock: KvmClock | undefined;
   readonly index: number;
   readonly log: DeviceLog;
+  /** System management mode: saves and restores the state, and shows what of memory belongs to the mode. */
+  readonly smm: { enter(): void; leave(): boolean } | undefined;
   random(into: Uint8Array): void;
   readonly events: X86EventLog | undefined;
 }
@@ -125,6 +128,11 @@ export class X86HostCalls {
         return 0;
       case HostCall.isStackAccess:
         return isStackAccess(this.parts.isa, state) ? 1 : 0;
+      case HostCall.enterSmm:
+        this.parts.smm?.enter();
+        return 0;
+      case HostCall.leaveSmm:
+        return this.parts.smm?.leave() ? 0 : 1;
       case HostCall.random:
         this.parts.random(this.bytes);
         state.set64('result', new DataView(this.bytes.buffer).getBigUint64(0, true));
@@ -141,7 +149,7 @@ export class X86HostCalls {
   }
 
   private readMsr(msr: number): bigint | undefined {
-    const { apic, kvmClock, index } = this.parts;
+    const { apic, kvmClock, index, state } = this.parts;
     if (isLocalApics(msr)) this.parts.reach?.();
     if (msr >= MSR.x2apicFirst && msr <= MSR.x2apicLast) {
       const words = apic?.readMsr(msr);
@@ -154,6 +162,8 @@ export class X86HostCalls {
         return apic && pair(apic.tscDeadline[0], apic.tscDeadline[1]);
       case MSR.featureControl:
         return LOCKED;
+      case MSR.smbase:
+        return state.get32('inSmm') ? state.get64('smbase') : undefined;
       case MSR.mtrrCapability:
         return MTRR_CAPABILITY;
       case KVM_MSR.systemTime:

@@ -11,9 +11,9 @@ const { files, skip: uefiSkip } = await guestFiles('pc-uefi', firmwareCatalogue)
 const skip = uefiSkip ?? linuxSkip;
 
 /** Code that cannot be written, and variables. */
-async function flash(): Promise<DriveConfig[]> {
+async function flash(name = 'OVMF_CODE_4M.fd'): Promise<DriveConfig[]> {
   assert.ok(files);
-  const code = new MemoryDisk(await files.read('OVMF_CODE_4M.fd'), { readOnly: true });
+  const code = new MemoryDisk(await files.read(name), { readOnly: true });
   const variables = new MemoryDisk(await files.read('OVMF_VARS_4M.fd'));
   return [
     { id: 'code', disk: code, interface: 'pflash' },
@@ -28,6 +28,21 @@ test('OVMF reaches its shell, takes commands and powers off', { skip }, async ()
   guest.type('ver\r');
   await guest.expect(/UEFI v2\.\d+ \(EDK II/);
   await guest.expect(/Shell> /);
+  guest.type('reset -s\r');
+  assert.deepEqual(await guest.finished(), { cause: 'guest-shutdown', code: 0 });
+});
+
+test('OVMF with system management mode, two processors and flash of the mode alone reaches its shell', {
+  skip,
+}, async () => {
+  await using guest = await bootPc({
+    drives: await flash('OVMF_CODE_4M.secboot.fd'),
+    memory: 256 * 2 ** 20,
+    cpus: 2,
+    roms: await seabiosRoms(),
+    machineProperties: { smm: 'on', 'pflash-secure': 'on' },
+  });
+  await guest.expect(/Shell> /, PATIENCE);
   guest.type('reset -s\r');
   assert.deepEqual(await guest.finished(), { cause: 'guest-shutdown', code: 0 });
 });

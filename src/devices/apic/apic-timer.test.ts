@@ -114,6 +114,10 @@ test('TSC deadline', () => {
   apic.tscChanged();
   bench.advance(0);
   assert.equal(apic.acknowledge(), 0x41); // the past rings at once
+  probes[0].w(0xb0, 0);
+  apic.setTscDeadline(0, 1);
+  assert.equal(cpus[0].intr.level, true); // before the next instruction
+  assert.equal(apic.acknowledge(), 0x41);
   apic.setTscDeadline(0, 2);
   probes[0].w(LVT_TIMER, 0x0041);
   assert.deepEqual(apic.tscDeadline, [0, 0]);

@@ -107,8 +107,11 @@ export class ApicTimer {
     const now = this.clock.now();
     if (this.mode === TIMER_MODE.TSC_DEADLINE) {
       const deadline = state.tscDeadline[1] * 0x1_0000_0000 + state.tscDeadline[0];
+      const left = this.tsc ? deadline - this.tsc.now() : Infinity;
       if (deadline === 0 || !this.tsc) this.timer.cancel();
-      else this.timer.set(now + Math.max(0, Math.ceil(((deadline - this.tsc.now()) * 1e9) / this.tsc.hz)));
+      // What has passed rings before the guest's next instruction.
+      else if (left <= 0) this.fire();
+      else this.timer.set(now + Math.ceil((left * 1e9) / this.tsc.hz));
     } else if (state.countDone) this.timer.cancel();
     else {
       const period = state.initialCount * this.step();

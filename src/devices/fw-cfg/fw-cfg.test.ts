@@ -96,3 +96,23 @@ test('a late file is made anew each time it is selected, as long as the director
   select(0x20);
   assert.equal(read(4), 'x\0\0\0');
 });
+
+test('a file that the guest may write, by DMA and within its length, until a reset', () => {
+  const { bench, fwCfg, select, read, dma } = setUp();
+  fwCfg.addWritableFile('etc/w', utf8('abcd'));
+  fwCfg.addFile('etc/r', utf8('rest'));
+  bench.ram.set(utf8('WXYZ!'), 0x200);
+  const from = bench.ramBase + 0x200;
+  assert.equal(dma((0x20 << 16) | 8 | 16, 2, from), 0);
+  assert.equal(dma(16, 2, from + 2), 0);
+  assert.equal(dma(16, 1, from), 1); // beyond its end
+  assert.equal(dma((0x20 << 16) | 8 | 16, 5, from), 1);
+  assert.equal(dma((0x21 << 16) | 8 | 16, 1, from), 1); // not that one
+  assert.equal(dma((0x20 << 16) | 8 | 16, 1, 2 ** 40), 1);
+  select(0x20);
+  assert.equal(read(5), 'WXYZ\0');
+  assert.equal(latin1(fwCfg.contentOf('etc/w')), 'WXYZ');
+  fwCfg.reset();
+  select(0x20);
+  assert.equal(read(4), 'abcd');
+});

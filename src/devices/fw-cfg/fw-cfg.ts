@@ -3,12 +3,11 @@
  * over ports; with DMA.
  *
  * Spec: QEMU, docs/specs/fw_cfg ("QEMU Firmware Configuration (fw_cfg) Device").
- * Departure: items cannot be written by the guest.
  */
 import { readU32be, readU64be, swap16, writeU16, writeU16be, writeU32, writeU32be } from '../../bits/endian.ts';
 import { latin1, utf8 } from '../../bits/text.ts';
 import type { AccessSize, Device, DeviceLog, Dma, Mmio, Wiring } from '../../hw/device.ts';
-import { create, layout, u16, u32 } from '../../state/layout.ts';
+import { create, json, layout, u16, u32 } from '../../state/layout.ts';
 
 /** Well-known items. */
 export const FW_CFG = {
@@ -51,7 +50,13 @@ const DMA_SIGNATURE = utf8('QEMU CFG');
 const INTERFACE = 0b11; // traditional and DMA
 const MAX_NAME = 55;
 
-const STATE = layout('fw-cfg', 1, { selected: u16, offset: u32, dmaHigh: u32 });
+const STATE = layout('fw-cfg', 1, {
+  selected: u16,
+  offset: u32,
+  dmaHigh: u32,
+  /** What the guest has written into files that it may write, by their numbers. */
+  written: json<Record<string, number[]>>(() => ({})),
+});
 
 export class FwCfg implements Device<typeof STATE> {
   readonly name: string;
@@ -69,6 +74,7 @@ export class FwCfg implements Device<typeof STATE> {
   private readonly dma: Dma;
   private readonly items = new Map<number, Uint8Array>();
   private readonly files = new Map<string, number>();
+  private readonly writable = new Set<number>();
   /** Items whose content depends on what firmware has set up by the time that it asks, and their lengths once known. */
   private readonly late = new Map<number, { readonly build: () => Uint8Array; length?: number }>();
 
@@ -139,9 +145,21 @@ export class FwCfg implements Device<typeof STATE> {
     this.late.set(key, { build });
   }
 
+  /** A named file that the guest may write into, by DMA and within its length; a reset gives back `content`. */
+  addWritableFile(name: string, content: Uint8Array): void {
+    this.addFile(name, content);
+    this.writable.add(this.files.get(name) as number);
+  }
+
+  /** What a file holds now. */
+  contentOf(name: string): Uint8Array {
+    return this.item(this.files.get(name) ?? -1) ?? new Uint8Array(0);
+  }
+
   /** An item's content; the directory and late files are made when they are first wanted. */
   private item(key: number): Uint8Array | undefined {
-    return this.items.get(key) ?? this.make(key);
+    const written = this.writable.has(key) ? this.state.written[key] : undefined;
+    return written ? Uint8Array.from(written) : (this.items.get(key) ?? this.make(key));
   }
 
   private make(key: number): Uint8Array | undefined {
@@ -241,6 +259,15 @@ export class FwCfg implements Device<typeof STATE> {
       return true;
     }
     if (control & CONTROL.WRITE) {
+      const key = state.selected & ~WRITE_SELECTED;
+      const source = this.writable.has(key) && length <= left ? this.dma.readable(buffer, length) : undefined;
+      if (source) {
+        const content = [...item];
+        content.splice(state.offset, length, ...source);
+        state.written[key] = content;
+        state.offset += length;
+        return true;
+      }
       this.log.guestError(this.name, `write to item 0x${state.selected.toString(16)}`);
       return false;
     }

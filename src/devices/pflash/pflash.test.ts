@@ -90,3 +90,18 @@ test('a read-only flash refuses', () => {
   assert.equal(p.r(0), 0x0403_0201);
   assert.deepEqual(stored, []);
 });
+
+test('secure flash takes commands of system management mode only, and reads like memory to others', () => {
+  const bench = new TestBench();
+  let inside = false;
+  const content = Uint8Array.from([1, 2, 3, 4]);
+  const flash = new Pflash('flash', bench.log, SHAPE, content, undefined, undefined, () => inside);
+  const probe = new Probe(flash.mmio);
+  probe.w(0, 0x90, 4);
+  assert.equal(probe.r(0, 4), 0x0403_0201);
+  inside = true;
+  probe.w(0, 0x0090_0090, 4);
+  assert.equal(probe.r(0, 4), 0x0089_0089);
+  inside = false;
+  assert.equal(probe.r(0, 4), 0x0403_0201);
+});

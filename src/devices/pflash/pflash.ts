@@ -74,6 +74,8 @@ export class Pflash implements Device<FlashLayout> {
   private readonly query: Uint8Array;
   private readonly disk: Disk | undefined;
   private readonly memory: PflashMemory | undefined;
+  /** Whether the access may be more than a read of memory; undefined: any may. */
+  private readonly trusted: (() => boolean) | undefined;
   private writes: Promise<void> = Promise.resolve();
 
   /** `content` fills the flash from its start; the rest is erased (0xff), or zero without content. */
@@ -84,7 +86,9 @@ export class Pflash implements Device<FlashLayout> {
     content?: Uint8Array,
     disk?: Disk,
     memory?: PflashMemory,
+    trusted?: () => boolean,
   ) {
+    this.trusted = trusted;
     this.memory = memory;
     this.name = name;
     this.log = log;
@@ -137,7 +141,8 @@ export class Pflash implements Device<FlashLayout> {
   }
 
   private read(offset: number, size: AccessSize): number {
-    const { content, command, status } = this.state;
+    const { content, status } = this.state;
+    const command = this.trusted?.() === false ? COMMAND.ARRAY : this.state.command;
     switch (command) {
       case COMMAND.ARRAY:
         if (size === 4)
@@ -161,6 +166,7 @@ export class Pflash implements Device<FlashLayout> {
   }
 
   private write(offset: number, size: AccessSize, value: number): void {
+    if (this.trusted?.() === false) return;
     if (this.state.cycle === 0) this.start(offset, value & 0xff);
     else this.proceed(offset, size, value);
     this.show();

@@ -27,7 +27,13 @@ const REGISTER = {
 const PM_SIZE = 0x80;
 /** Offsets in the power management block. */
 const PM = { GPE0: 0x20, GPE0_LENGTH: 0x10, SMI_ENABLE: 0x30, SMI_STATUS: 0x34, TCO: 0x60 } as const;
-const SMI = { APM: 0x20, TCO: 0x2000 } as const;
+const SMI = { GLOBAL: 1, APM: 0x20, TCO: 0x2000 } as const;
+/** In PM_CONFIG: the global enable bit of SMIs stays as it is until a reset. */
+const SMI_LOCK = 0x10;
+/** Features of the SMI command port that firmware may ask for: every processor gets the SMI. */
+export const SMI_BROADCAST = 1;
+/** In the features: they have been asked for. */
+const NEGOTIATED = 0x80;
 const ACPI = { ENABLE: 2, DISABLE: 3 } as const;
 const APM_PORT = 0xb2;
 /** IRQs by the selection field of ACPI_CNTL; others are reserved. */
@@ -41,7 +47,14 @@ const CHIP = {
   NO_REBOOT: 0x20,
 } as const;
 /** Where the function's own bytes keep what is not configuration space. */
-const OWN = { APM: 0, RESET: 2, SMI_ENABLE: 4, CHIP: 0x10, SIZE: 0x10 + 2 * CHIP.ROUTES.length + 4 } as const;
+const OWN = {
+  APM: 0,
+  RESET: 2,
+  SMI_FEATURES: 3,
+  SMI_ENABLE: 4,
+  CHIP: 0x10,
+  SIZE: 0x10 + 2 * CHIP.ROUTES.length + 4,
+} as const;
 
 export interface Ich9LpcOptions {
   readonly name: string;
@@ -50,7 +63,8 @@ export interface Ich9LpcOptions {
   readonly ports: PortBus;
   /** 24 global interrupts: those below 16 reach both the PICs and the I/O APIC. The chip drives what it is told to. */
   readonly gsi: readonly IrqLine[];
-  readonly smi?: () => void;
+  /** Raises a system management interrupt. Without it the chip says that its firmware has set this up. */
+  readonly smi?: (who: 'all' | 'current' | 'first') => void;
   readonly sleep: (state: SleepState) => void;
   /** The power management timer has rung. */
   readonly wake?: (cause: WakeCause) => void;
@@ -125,7 +139,7 @@ export class Ich9Lpc extends PciFunction {
     this.tco = new Ich9Tco({
       name: `${name}.tco`,
       wiring,
-      smi: () => this.raiseSmi(SMI.TCO),
+      smi: () => this.raiseSmi(SMI.TCO, 'first'),
       expired: () => options.reset('watchdog'),
       noReboot: () => (this.state.own[OWN.CHIP + 2 * CHIP.ROUTES.length] & CHIP.NO_REBOOT) !== 0,
     });
@@ -184,6 +198,7 @@ export class Ich9Lpc extends PciFunction {
 
   private update(): void {
     const { config } = this.state;
+    this.writable(REGISTER.PM_CONFIG, 1, config[REGISTER.PM_CONFIG] & SMI_LOCK ? 0xff & ~SMI_LOCK : 0xff);
     const pm = config32(this, REGISTER.PM_BASE) & 0xff80;
     const rcba = config32(this, REGISTER.RCBA);
     this.pmWindow.move(config[REGISTER.ACPI_CONTROL] & 0x80 && pm ? pm : undefined);
@@ -208,8 +223,17 @@ export class Ich9Lpc extends PciFunction {
       if (changed & (1 << line)) this.board.gsi[line].set((wanted & (1 << line)) !== 0);
   }
 
-  private raiseSmi(cause: number): void {
-    if (readU32(this.state.own, OWN.SMI_ENABLE) & cause) this.board.smi?.();
+  private raiseSmi(cause: number, who: 'all' | 'current' | 'first'): void {
+    if (readU32(this.state.own, OWN.SMI_ENABLE) & cause) this.board.smi?.(who);
+  }
+
+  /** Firmware has asked for features of the SMI command port, once until the next reset; whether it gets them. */
+  negotiate(requested: Uint8Array): boolean {
+    const { own } = this.state;
+    if (own[OWN.SMI_FEATURES] & NEGOTIATED) return true;
+    const others = requested.some((byte, at) => byte & ~(at === 0 ? SMI_BROADCAST : 0));
+    if (!others) own[OWN.SMI_FEATURES] = NEGOTIATED | requested[0];
+    return !others;
   }
 
   private powerManagement(): Mmio {
@@ -230,7 +254,10 @@ export class Ich9Lpc extends PciFunction {
       },
       write: (at, size, value) => {
         if (at >= PM.SMI_ENABLE && at < PM.SMI_STATUS) {
-          for (let i = 0; i < size; i++) this.state.own[OWN.SMI_ENABLE + (at & 3) + i] = value >>> (8 * i);
+          const { own, config } = this.state;
+          const kept = config[REGISTER.PM_CONFIG] & SMI_LOCK ? own[OWN.SMI_ENABLE] & SMI.GLOBAL : undefined;
+          for (let i = 0; i < size; i++) own[OWN.SMI_ENABLE + (at & 3) + i] = value >>> (8 * i);
+          if (kept !== undefined) own[OWN.SMI_ENABLE] = (own[OWN.SMI_ENABLE] & ~SMI.GLOBAL) | kept;
           return;
         }
         const [mmio, offset] = part(at) ?? [];
@@ -250,7 +277,7 @@ export class Ich9Lpc extends PciFunction {
         this.state.own[OWN.APM + at] = value;
         if (at !== 0) return;
         if (value === ACPI.ENABLE || value === ACPI.DISABLE) this.pm.enableAcpi(value === ACPI.ENABLE);
-        this.raiseSmi(SMI.APM);
+        this.raiseSmi(SMI.APM, this.state.own[OWN.SMI_FEATURES] & SMI_BROADCAST ? 'all' : 'current');
       },
     };
   }

@@ -19,6 +19,9 @@ const REGISTER = {
   PAM_END: 0x97,
   SMRAM: 0x9d,
   ESMRAMC: 0x9e,
+  /** Tops of memory, and where firmware says that the TSEG lies: it only remembers them. */
+  LIMITS: 0xa0,
+  LIMITS_END: 0xc0,
 } as const;
 const SMRAM = { BASE: 2, ENABLE: 8, LOCK: 0x10, OPEN: 0x40, WRITABLE: 0x78 } as const;
 const ESMRAMC = { TSEG_ENABLE: 1, SIZE: 6, CACHED: 0x38, ERROR: 0x40, HIGH: 0x80 } as const;
@@ -67,6 +70,7 @@ export class Mch extends PciFunction {
     this.writable(REGISTER.PCIEXBAR, 4, 0xfc00_0007);
     this.writable(REGISTER.PCIEXBAR + 4, 4, 0xf);
     this.remembers(REGISTER.PAM0, REGISTER.PAM_END);
+    this.remembers(REGISTER.LIMITS, REGISTER.LIMITS_END);
     this.constant(REGISTER.SMRAM, 1, SMRAM.BASE);
     this.constant(REGISTER.ESMRAMC, 1, ESMRAMC.CACHED);
     this.clearable(REGISTER.ESMRAMC, 1, ESMRAMC.ERROR);

@@ -28,7 +28,7 @@ function setUp() {
     memory,
     ports,
     gsi,
-    smi: () => calls.push('smi'),
+    smi: (who) => calls.push(who === 'current' ? 'smi' : `smi ${who}`),
     sleep: (state) => calls.push(state),
     reset: (cause) => calls.push(`reset by ${cause}`),
     serials: 1,
@@ -168,13 +168,13 @@ test('the watchdog barks, then bites unless it must not', () => {
   bench.advance(3e9);
   assert.equal(ports.read(0x660, 2), 5);
   bench.advance(3.1e9);
-  assert.deepEqual([calls, ports.read(0x664, 2)], [['smi'], 8]);
+  assert.deepEqual([calls, ports.read(0x664, 2)], [['smi first'], 8]);
   bench.advance(6e9);
-  assert.deepEqual([calls, ports.read(0x666, 2)], [['smi', 'smi'], 6]); // NO_REBOOT
+  assert.deepEqual([calls, ports.read(0x666, 2)], [['smi first', 'smi first'], 6]); // NO_REBOOT
   memory.write(0xfed1_f410, 4, 0);
   ports.write(0x660, 2, 1);
   bench.advance(12e9);
-  assert.deepEqual(calls.slice(2), ['smi', 'reset by watchdog']);
+  assert.deepEqual(calls.slice(2), ['smi first', 'reset by watchdog']);
   ports.write(0x668, 2, 0x800);
   ports.write(0x660, 2, 1);
   bench.advance(60e9);
@@ -210,4 +210,25 @@ test('windows and routes are there again after a load', () => {
   assert.deepEqual([two.lpc.route(31, 0), two.ports.read(0x630, 4)], [7, 0x20]);
   two.ports.write(0x630, 4, 0x21);
   assert.equal(two.ports.read(0x630, 4), 0x21);
+});
+
+test('SMIs: the lock of their global enable bit, and what firmware may ask of the command port', () => {
+  const { ports, calls, lpc } = setUp();
+  lpc.writeConfig(0x40, 4, 0x601);
+  lpc.writeConfig(0x44, 1, 0x80);
+  ports.write(0x630, 4, 0x21);
+  ports.write(0xb2, 1, 9);
+  assert.deepEqual(calls, ['smi']);
+  lpc.writeConfig(0xa0, 2, 0x10);
+  ports.write(0x630, 4, 0x20);
+  assert.equal(ports.read(0x630, 4), 0x21);
+  lpc.writeConfig(0xa0, 2, 0);
+  assert.equal(lpc.readConfig(0xa0, 2), 0x10);
+  assert.equal(lpc.negotiate(Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0)), false);
+  assert.equal(lpc.negotiate(Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)), true);
+  assert.equal(lpc.negotiate(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0)), true);
+  ports.write(0xb2, 1, 9);
+  assert.deepEqual(calls, ['smi', 'smi all']);
+  lpc.reset();
+  assert.equal(lpc.readConfig(0xa0, 2), 0);
 });

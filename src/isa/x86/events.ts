@@ -12,6 +12,7 @@ import { codeBreakpoints, noteDebug } from './debug.ts';
 import { faultNumber } from './fault.ts';
 import { get, put } from './field.ts';
 import { deliver, raise, Source } from './interrupt.ts';
+import { takeSmi } from './smm.ts';
 import { Dr6, Dr7, Eflags, Line, Shadow, Vector } from './state.ts';
 
 const flag = (mask: number): Value => ne32(and32(get('eflags'), mask), 0);
@@ -21,7 +22,8 @@ export const wakes = define('wakes', [], 'i32', (f) => {
   const lines = f.let(get('lines'));
   const maskable = and32(ne32(and32(lines, Line.intr), 0), flag(Eflags.if));
   const nmi = and32(ne32(and32(lines, Line.nmi), 0), eqz32(get('nmiBlocked')));
-  f.return(or32(or32(maskable, nmi), or32(ne32(get('pendingDebug'), 0), ne32(get('accepted'), 0))));
+  const smi = and32(ne32(and32(lines, Line.smi), 0), eqz32(get('inSmm')));
+  f.return(or32(or32(maskable, or32(nmi, smi)), or32(ne32(get('pendingDebug'), 0), ne32(get('accepted'), 0))));
 });
 
 /** takeInterrupt(): 0 none, 1 a handler was entered, 2 after the next instruction. */
@@ -49,6 +51,11 @@ export const takeInterrupt = define('take_interrupt', [], 'i32', (f) => {
   });
   const lines = f.let(get('lines'));
   f.if(eqz32(shadow), () => {
+    f.if(and32(ne32(and32(lines, Line.smi), 0), eqz32(get('inSmm'))), () => {
+      put(f, 'lines', and32(get('lines'), ~Line.smi));
+      f.call(takeSmi);
+      f.return(i32(1));
+    });
     f.if(and32(ne32(and32(lines, Line.nmi), 0), eqz32(get('nmiBlocked'))), () => {
       put(f, 'lines', and32(get('lines'), ~Line.nmi));
       put(f, 'nmiBlocked', 1);

@@ -20,6 +20,7 @@ import { divide128, mulHighS, mulHighU } from './multiply.ts';
 import { writeCr0, writeCr3, writeCr4 } from './paging.ts';
 import { loadSegment, segLinear } from './segment.ts';
 import { swap32, swap64 } from './swap.ts';
+import { resumeFromSmm } from './smm.ts';
 import { syscall, sysret } from './syscall.ts';
 import { mmu } from './mmu.ts';
 import { updateMode, updateUnits } from './mode.ts';
@@ -141,6 +142,7 @@ const common: Omit<Isa<X86Decoded, X86HandlerKey>, 'illegal' | 'decode'> = {
     farCall,
     farReturn,
     interruptReturn,
+    resumeFromSmm,
     deliver,
   ],
 

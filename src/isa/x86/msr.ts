@@ -53,6 +53,10 @@ export const HostCall = {
   logException: 9,
   /** (-, -): whether the access to `faultAddress` of the instruction in `result` and `result2` is one to the stack. */
   isStackAccess: 10,
+  /** (-, -): an SMI is taken: the state is saved and becomes that of system management mode (smm.ts). */
+  enterSmm: 11,
+  /** (-, -): RSM; 1 where what was saved is no state. */
+  leaveSmm: 12,
 } as const;
 
 type Check = 'any' | 'canonical';

@@ -64,6 +64,12 @@ function readPhysical(s: SystemCode, address: Value): Value {
 const usesPdptes = (cr0: Value, cr4: Value, efer: Value): Value =>
   and32(and32(has(cr0, Cr0.pg), has(cr4, Cr4.pae)), eqz(and(efer, Efer.lma)));
 
+/** reload_pdptes(): after control registers were written from outside; a fault or 0. */
+export const reloadPdptes = define('reload_pdptes', [], 'i32', (f) => {
+  f.if(usesPdptes(get('cr0'), get('cr4'), get('efer')), () => f.return(f.call(loadPdptes, get('cr3'))));
+  f.return(i32(0));
+});
+
 /** write_cr3(value): a fault or 0. */
 export const writeCr3 = define('write_cr3', ['i64'], 'i32', (f, value) => {
   f.if(usesPdptes(get('cr0'), get('cr4'), get('efer')), () => {

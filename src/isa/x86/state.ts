@@ -239,6 +239,7 @@ export const X86_CPU = layout('x86-cpu', 1, {
   /** Interrupts wait for one more instruction: a value of Shadow. */
   shadow: u32,
   nmiBlocked: u32,
+  /** Bits of Smm. */
   inSmm: u32,
   attention: u32,
   /** The vector being delivered, for double faults; -1 when none. */
@@ -297,6 +298,9 @@ export const Dr6 = {
   ones: 0xffff_0ff0,
 } as const;
 export const Dr7 = { enabled: 0xff, gd: 0x2000 } as const;
+
+/** Bits of `inSmm`. */
+export const Smm = { inside: 1, nmiWasBlocked: 2 } as const;
 
 /** Bits of `lines`. */
 export const Line = { intr: 1, nmi: 2, smi: 4 } as const;

@@ -99,6 +99,7 @@ export function x86Interrupts(
     cannotRun(state) {
       // KVM knows no gate of address line 20.
       if (BigInt.asIntN(64, state.get64('a20')) !== -1n) return 'a20';
+      if (state.get32('inSmm') !== 0 || state.word(AT.lines) & Line.smi) return 'smm';
       return arch?.cannotRun?.(state);
     },
 

@@ -26,6 +26,7 @@ import { farCall, farJump, farReturn, interruptReturn } from '../far.ts';
 import { RCX, type X86Insn, zeroExtend } from '../insn.ts';
 import { deliver, Source } from '../interrupt.ts';
 import { insn, type Row } from '../opcode.ts';
+import { resumeFromSmm } from '../smm.ts';
 import { Cr0, Eflags, Shadow, Vector } from '../state.ts';
 import { CC_NAMES } from './move.ts';
 
@@ -120,6 +121,12 @@ const interruptOnOverflow: Semantics = (m) => {
   m.system(m.state('pc'));
 };
 
+const resume: Semantics = (m) => {
+  m.if(eqz32(m.state('inSmm')), () => m.ud());
+  m.call(resumeFromSmm);
+  m.system(m.state('pc'));
+};
+
 const halt: Semantics = (m) => {
   m.privileged();
   m.setState('waiting', 1);
@@ -187,6 +194,7 @@ export const control: readonly Row[] = [
   insn('hlt', 'F4', '', halt, { flow: 'system' }),
   insn('cli', 'FA', '', disableInterrupts),
   insn('sti', 'FB', '', enableInterrupts, { flow: 'check' }),
+  insn('rsm', '0F AA', '', resume, { flow: 'system', ends: true }),
   insn('ud2', '0F 0B', '', undefinedOpcode),
   insn('ud1', '0F B9 /r', 'Gv Ev', undefinedOpcode),
   insn('ud0', '0F FF /r', 'Gv Ev', undefinedOpcode),
