@@ -5,9 +5,8 @@
  *   node bench/kvm/run.ts [--rounds=N] [--starts=N] [--only=WORD]
  *
  * Exits are measured in turns (turns.ts); medians are printed, and the medians
- * of each round's ratios, which is less than both medians' ratio says where the
- * machine's speed wanders. See guest.ts for what is exited for: QEMU leaves KVM
- * for each of these, too (0xb8000 is RAM of its own without a graphics card).
+ * of each round's ratios. See guest.ts for what is exited for: QEMU leaves KVM
+ * for each of these, too (at 0xb8000, without a graphics card, it does not).
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
