@@ -45,6 +45,8 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   private vcpus: readonly IrqchipVcpu[] = [];
   private arch: KvmArch | undefined;
   private chipset: PcChipset | undefined;
+  /** How many interrupts each processor took; undefined where the kernel does not count them. */
+  private taken: readonly ((() => number) | undefined)[] = [];
   private pit: KernelPit | undefined;
   /** Levels that the kernel knows, a bit each. */
   private told = 0;
@@ -74,6 +76,7 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   bind(vcpus: readonly IrqchipVcpu[], arch: KvmArch): void {
     this.vcpus = vcpus;
     this.arch = arch;
+    this.taken = vcpus.map((vcpu) => vcpu.counter('irq_injections'));
   }
 
   /** The board, which is built after its accelerator. */
@@ -220,11 +223,9 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
     const { chipset, chips, vcpus, given } = this;
     if (!chipset || !chips) return;
     this.parkAll();
-    // A timer that has ended shows only after its processor has run: until then the kernel keeps it to itself.
-    const looks: (LapicTimerLook | undefined)[] = vcpus.map(({ vcpu, settle }) => {
-      const look = lookAtTimer(chips.lapic(vcpu));
-      const unclear = (look.counts && (look.periodic || look.current === 0)) || given.has(this.indexOf(vcpu));
-      return unclear && settle() ? undefined : look;
+    const looks = vcpus.map((vcpu) => {
+      const index = this.indexOf(vcpu.vcpu);
+      return settleTimer(vcpu, chips, given.has(index), this.taken[index]);
     });
     given.clear();
     this.parkAll();
@@ -269,10 +270,41 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   }
 }
 
-/** `before`: as it was when nobody ran any more; undefined: its processor has run since, and has seen all. */
-function hasMissed(before: LapicTimerLook | undefined, now: LapicTimerLook): boolean {
-  if (!before || !now.counts) return false;
-  return now.periodic ? now.current > before.current : now.current === 0;
+/** Runs of a moment, in each of which a timer may be set and end again. */
+const SETTLES = 6;
+/** Those without an interrupt: one that was under way before is served in the first. */
+const QUIET = 2;
+
+interface Settled {
+  readonly look: LapicTimerLook;
+  /** The end of a count that shows none any more is known to its processor. */
+  readonly seen: boolean;
+}
+
+/**
+ * A timer that has ended shows only after its processor has run: until then the kernel keeps it to itself. Where the
+ * processor took an interrupt meanwhile, it may have set the timer again, and that may have ended, too.
+ */
+function settleTimer({ vcpu, settle }: IrqchipVcpu, chips: KernelChips, given: boolean, taken?: () => number): Settled {
+  let look = lookAtTimer(chips.lapic(vcpu));
+  let seen = false;
+  let quiet = 0;
+  const unclear = () => look.counts && (look.periodic || look.current === 0);
+  for (let n = 0; n < SETTLES && !seen && (unclear() || given); n++) {
+    const before = taken?.() ?? 0;
+    if (!settle()) break;
+    look = lookAtTimer(chips.lapic(vcpu));
+    quiet = taken !== undefined && taken() === before ? quiet + 1 : 0;
+    seen = look.periodic || look.current > 0 || look.waits || quiet >= QUIET;
+  }
+  return { look, seen };
+}
+
+/** Whether a count has ended that nobody was told of; no processor has run since `before`. */
+function hasMissed({ look, seen }: Settled, now: LapicTimerLook): boolean {
+  if (!look.counts || !now.counts) return false;
+  if (now.periodic) return now.current > look.current;
+  return now.current === 0 && (look.current > 0 || !seen);
 }
 
 function setDeadline({ state }: LocalApic, value: bigint): void {

@@ -67,6 +67,8 @@ export interface IrqchipVcpu extends TimedVcpu {
    * cannot now.
    */
   settle(): boolean;
+  /** One of the kernel's counters of it, by name; undefined where the kernel has no such. */
+  counter(name: string): (() => number) | undefined;
   /** Its registers to the state, if KVM has them. */
   sync(): void;
 }

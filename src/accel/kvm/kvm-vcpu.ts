@@ -245,14 +245,8 @@ export class KvmVcpu implements StateVcpu {
       parts.parkAll();
       slots.update();
     }
-    if (this.doubtful || this.holder === 'memory') {
-      const cannot = this.cannotRun();
-      if (cannot !== undefined) {
-        // Interrupts are taken meanwhile.
-        irqchip?.home();
-        return this.emulate(cannot);
-      }
-    }
+    const exit = this.emulateForeign();
+    if (exit) return exit;
     irqchip?.leave();
     parts.bells?.look();
     if (this.holder === 'memory') {
@@ -263,6 +257,22 @@ export class KvmVcpu implements StateVcpu {
     }
     events.inject(port, state, board);
     counts.entries++;
+    return undefined;
+  }
+
+  /** As long as KVM cannot run the state that is in memory. */
+  private emulateForeign(): Exit | undefined {
+    let cannot = this.cannotRun();
+    if (cannot === undefined) return undefined;
+    const { board, irqchip } = this.parts;
+    const end = board.now() + SLICE_MS * NS_PER_MS;
+    for (; cannot !== undefined; cannot = this.cannotRun()) {
+      // Interrupts are taken meanwhile.
+      irqchip?.home();
+      const exit = this.emulate(cannot);
+      if (exit) return exit;
+      if (this.kicked || this.state.stopped || board.now() >= end) return { kind: 'budget' };
+    }
     return undefined;
   }
 
@@ -284,19 +294,32 @@ export class KvmVcpu implements StateVcpu {
     const { board } = parts;
     try {
       for (let n = 0; n < MOMENT_EXITS; n++) {
-        port.alarm(MOMENT_MS);
-        const errno = port.enter();
-        const serve = () => this.came(errno);
-        const exit = board.as ? board.as(index, serve) : serve();
-        if (!exit) continue;
-        if (exit.kind !== 'budget') this.brought = exit;
-        break;
+        const once = () => this.moment();
+        const exit = board.as ? board.as(index, once) : once();
+        if (exit === 'interrupted') return true;
+        if (exit && exit.kind !== 'budget') {
+          this.brought = exit;
+          break;
+        }
       }
     } finally {
       port.alarm(Infinity);
+      parts.parked(index);
     }
-    parts.parked(index);
-    return true;
+    return false;
+  }
+
+  /** Timers that have ended are interrupts only after an entry that was interrupted inside. */
+  private moment(): Exit | 'interrupted' | undefined {
+    const exit = this.prepare();
+    if (exit) return exit;
+    const { port } = this;
+    // A kick that was for the last entry would end this one before it began.
+    port.run.setUint8(Run.immediateExit, 0);
+    port.alarm(MOMENT_MS);
+    const errno = port.enter();
+    const came = this.came(errno);
+    return errno === Errno.eintr ? 'interrupted' : came;
   }
 
   /** What an entry came back with. */

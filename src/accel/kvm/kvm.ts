@@ -104,6 +104,7 @@ export class KvmAccelerator implements SpaceAccelerator {
         state: vcpu.state,
         park: () => vcpu.park(),
         settle: () => vcpu.settle(),
+        counter: (name: string) => BinaryStatistics.open(vcpu.port)?.counter(name),
         sync: () => vcpu.sync(),
       }));
       irqchip?.bind(bound, arch);

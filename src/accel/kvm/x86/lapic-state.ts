@@ -101,12 +101,17 @@ export interface LapicTimerLook {
   readonly counts: boolean;
   readonly periodic: boolean;
   readonly current: number;
+  /** Its interrupt waits. */
+  readonly waits: boolean;
 }
 export function lookAtTimer(from: DataView): LapicTimerLook {
-  const kind = (from.getUint32(Lapic.lvt, true) >>> 17) & 3;
+  const entry = from.getUint32(Lapic.lvt, true);
+  const kind = (entry >>> 17) & 3;
+  const word = from.getUint32(Lapic.irr + 16 * ((entry & 0xff) >> 5), true);
   return {
     counts: kind <= PERIODIC && from.getUint32(Lapic.initialCount, true) !== 0,
     periodic: kind === PERIODIC,
     current: from.getUint32(Lapic.currentCount, true),
+    waits: ((word >>> (entry & 31)) & 1) === 1,
   };
 }
