@@ -108,6 +108,7 @@ export class Machine implements MachineApi {
 
   async switchAccelerator(name: AcceleratorName): Promise<void> {
     await this.accel.switchTo(name);
+    this.loop.speedChanged();
     this.loop.attendAll();
   }
 

@@ -25,6 +25,8 @@ const LONGEST_SLEEP_MS = 1e9;
 /** A vCPU in a thread of its own is looked after this often, ns. */
 const AWAY_NS = 50e6;
 const FEWEST = 200;
+/** Instructions a millisecond, before it has been measured. */
+const SLOWEST_SPEED = 2000;
 const MOST = 5_000_000;
 /** With virtual time a slice must not depend on how fast the host is. */
 const VIRTUAL_SLICE = 20_000;
@@ -54,7 +56,7 @@ export class RunLoop {
   /** Somebody has asked for the vCPU since its last slice began. */
   private readonly called: boolean[] = [];
   /** Instructions a millisecond, measured. */
-  private speed = 2000;
+  private speed = SLOWEST_SPEED;
   private stopping = false;
   /** No vCPU runs, while time passes and devices go on: the machine is suspended. */
   suspended = false;
@@ -98,6 +100,11 @@ export class RunLoop {
     } finally {
       this.current = current;
     }
+  }
+
+  /** Another accelerator runs the vCPUs: at another speed. */
+  speedChanged(): void {
+    this.speed = SLOWEST_SPEED;
   }
 
   attendAll(): void {
