@@ -44,8 +44,8 @@ export class CodeCache {
   onDrop: (page: number) => void = () => {};
   /** Called before code is decoded from a page of guest memory that had none: stores to it must be noticed. */
   onCode: (host: number) => void = () => {};
-  /** A page of its own for single instructions that have none. */
-  readonly single: number;
+  /** The page for single instructions. */
+  private readonly single: number;
 
   constructor(space: Space, layout: JitLayout, handlers: HandlerTable, isa: Isa) {
     this.isa = isa;
@@ -57,6 +57,7 @@ export class CodeCache {
     handlers.flush();
     this.marksParts = !keepsStraddling(isa) && isa.maxLength > isa.granule;
     this.single = this.allocate();
+    if (this.single !== layout.single) throw new Error('the page for single instructions is not the first');
   }
 
   private allocate(): number {
@@ -213,13 +214,6 @@ export class CodeCache {
     this.endSingle(at, length);
     this.handlers.flush();
     return view.getUint16(at, true);
-  }
-
-  /** The same with an operation that was written there before. */
-  putSingle(operation: Uint8Array, length: number, offset: number): void {
-    const at = this.operationAt(this.single, offset);
-    this.space.bytes.set(operation, at);
-    this.endSingle(at, length);
   }
 
   private endSingle(at: number, length: number): void {

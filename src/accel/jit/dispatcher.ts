@@ -22,6 +22,12 @@ export const RUN: Signature = { params: [], result: 'i32' };
 /** How deep compiled calls nest before they return to the dispatcher. */
 export const DEPTH = 120;
 
+/** The numbers of these types in the run-time module. */
+export interface DispatchTypes {
+  readonly region: number;
+  readonly handler: number;
+}
+
 /** changed(): takes a pending interrupt; 0, or the `Reason` to leave with: the CPU sleeps or has stopped. */
 export function changed({ fields }: Isa, { takeInterrupt, wakes }: IsaFunctions, runtime: Runtime) {
   return define('changed', [], 'i32', (f) => {
@@ -170,12 +176,13 @@ export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionTyp
  * dispatcher. So a callee that is not compiled leaves its callers where they are.
  */
 export function emitResume(
-  { granule, fields }: Isa,
+  isa: Isa,
   lowering: Lowering,
-  regionType: number,
-  handlerType: number,
+  types: DispatchTypes,
   knownPage: number,
+  across: number | undefined,
 ): Body {
+  const { granule, fields } = isa;
   const page = pageLayout(granule);
   const [PC, DEPTH_LEFT, EXPECTED, ENTRY, BASE, IP, SLOT] = [0, 1, 2, 3, 4, 5, 6];
   const e = new Emitter(lowering, [...RESUME.params, 'i32', 'i32', 'i32', 'i32'], 3);
@@ -225,7 +232,7 @@ export function emitResume(
   e.get(SLOT);
   e.i32Const(HANDLER_BITS);
   e.op(op.i32Integer.shr_u);
-  e.callIndirect(regionType);
+  e.callIndirect(types.region);
   goOn();
   e.end();
   // Not compiled: counted, and executed as the dispatcher would.
@@ -254,8 +261,9 @@ export function emitResume(
   pushCell(e, CELL.budget);
   e.get(IP);
   e.memory(op.I32_LOAD16_U, 0);
-  e.callIndirect(handlerType);
+  e.callIndirect(types.handler);
   e.set(SLOT);
+  goAcross(e, isa, types.handler, across, SLOT, IP);
   pushCell(e, fields.pc, op.I64_LOAD);
   e.set(PC);
   e.get(SLOT);
@@ -267,6 +275,37 @@ export function emitResume(
   e.end();
   e.unreachable();
   return e.finish();
+}
+
+/**
+ * When the handler that left `reason` was stopped by an instruction across pages: goes on with that where it is known,
+ * which leaves another reason.
+ */
+function goAcross(
+  e: Emitter,
+  { fields }: Isa,
+  handlerType: number,
+  across: number | undefined,
+  reason: number,
+  ip: number,
+) {
+  if (across === undefined) return;
+  e.get(reason);
+  e.i32Const(Reason.straddle);
+  e.op(op.i32Compare.eq);
+  e.if();
+  pushCell(e, fields.pc, op.I64_LOAD);
+  e.call(across);
+  e.tee(ip);
+  e.if();
+  e.get(ip);
+  pushCell(e, CELL.budget);
+  e.get(ip);
+  e.memory(op.I32_LOAD16_U, 0);
+  e.callIndirect(handlerType);
+  e.set(reason);
+  e.end();
+  e.end();
 }
 
 /** Tells the interpreter which page it is in. */
@@ -286,13 +325,14 @@ function storePage(e: Emitter, pc: number, base: number): void {
 
 /** run(): dispatches until the host is needed; returns a `Reason`. */
 export function emitRun(
-  { granule, fields }: Isa,
+  isa: Isa,
   lowering: Lowering,
-  regionType: number,
-  handlerType: number,
+  types: DispatchTypes,
   fetchPage: number,
   changedFunction: number,
+  across: number | undefined,
 ): Body {
+  const { granule, fields } = isa;
   const page = pageLayout(granule);
   const [PC, BASE, IP, SLOT, R, ENTRY] = [0, 1, 2, 3, 4, 5];
   const e = new Emitter(lowering, ['i64', 'i32', 'i32', 'i32', 'i32', 'i32'], 0);
@@ -369,7 +409,7 @@ export function emitRun(
   e.get(SLOT);
   e.i32Const(HANDLER_BITS);
   e.op(op.i32Integer.shr_u);
-  e.callIndirect(regionType);
+  e.callIndirect(types.region);
   e.tee(PC);
   isMarked(e, granule, PC);
   e.if();
@@ -421,8 +461,10 @@ export function emitRun(
   e.get(IP);
   pushCell(e, CELL.budget);
   e.get(R);
-  e.callIndirect(handlerType);
-  e.tee(R);
+  e.callIndirect(types.handler);
+  e.set(R);
+  goAcross(e, isa, types.handler, across, R, IP);
+  e.get(R);
   e.op(op.I32_EQZ);
   e.brIf(top);
   e.get(R);

@@ -21,7 +21,7 @@ import type { CpuState } from '../cpu-state.ts';
 import { hostFunctions, readDevice, writeDevice } from '../device-access.ts';
 import { Fetcher } from '../fetch.ts';
 import { Space } from '../space.ts';
-import { AcrossPages } from './across-pages.ts';
+import { AcrossPages, acrossPages } from './across-pages.ts';
 import { CodeCache } from './code-cache.ts';
 import { changed, emitGoto, emitResume, emitRun, REGION, RESUME, RUN } from './dispatcher.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
@@ -110,25 +110,24 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
       f.return(f.call(translate, va, i32(Access.load))),
     );
     const roots: IrFunction[] = [takeInterrupt, wakes, refresh, world, translateData];
+    const across = keepsStraddling(isa) ? undefined : acrossPages(isa, this.space, this.layout);
+    if (across) roots.push(across);
     for (const f of Object.values(run)) if (f) roots.push(f);
     if (compiler) roots.push(...(isa.shared ?? []));
     const emitExtra: Parameters<Linker['linkRuntime']>[1] = (calleeOf, builder) => {
       const lowering = new PlainLowering(only, calleeOf);
-      const regionType = builder.type(REGION);
-      const handlerType = builder.type(HANDLER);
+      const types = { region: builder.type(REGION), handler: builder.type(HANDLER) };
+      const acrossAt = across && calleeOf(across);
       return new Map([
-        [
-          'run',
-          { ...emitRun(isa, lowering, regionType, handlerType, calleeOf(run.fetchPage), calleeOf(world)), type: RUN },
-        ],
-        ['resume', { ...emitResume(isa, lowering, regionType, handlerType, calleeOf(run.knownPage)), type: RESUME }],
-        ['goto', { ...emitGoto(isa, lowering, regionType, calleeOf(run.knownPage)), type: REGION }],
+        ['run', { ...emitRun(isa, lowering, types, calleeOf(run.fetchPage), calleeOf(world), acrossAt), type: RUN }],
+        ['resume', { ...emitResume(isa, lowering, types, calleeOf(run.knownPage), acrossAt), type: RESUME }],
+        ['goto', { ...emitGoto(isa, lowering, types.region, calleeOf(run.knownPage)), type: REGION }],
       ]);
     };
     this.exports = this.linker.linkRuntime(roots, emitExtra, runtimeKey(options)) as never;
     const handlers = new HandlerTable(isa, this.linker, run, options.handlerLimit);
     this.cache = new CodeCache(this.space, this.layout, handlers, isa);
-    this.across = new AcrossPages(this.space);
+    this.across = new AcrossPages(this.space, this.layout);
     this.cache.onRenumber = () => this.across.clear();
     this.cache.onCode = (at) => this.onEach(() => this.call('protect_page', at | 0));
     this.linker.provide(REGION_CALLEES.goto, this.exports.goto as never);
@@ -279,18 +278,8 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
 
   private executeOne({ state }: JitVcpu): void {
     const { pc, mode } = state;
-    const { cache, fetcher, across } = this;
+    const { cache, fetcher } = this;
     const offset = Number(pc & 0xfffn);
-    // It may lie across two pages, and have been here before.
-    const mayCross = offset > PAGE - this.isa.maxLength && !keepsStraddling(this.isa);
-    const first = mayCross ? this.codeAt(pc) : undefined;
-    const known = first === undefined ? undefined : across.begun(first, mode);
-    const second = known && this.codeAt((pc | 0xfffn) + 1n);
-    if (known && first !== undefined && second !== undefined && across.goesOn(known, first, second)) {
-      cache.putSingle(known.operation, known.bytes.length, offset);
-      this.execute(state, known.handler, offset, known.bytes);
-      return;
-    }
     const fetched = fetcher.fetch(pc, mode);
     if (fetched.fault !== undefined) {
       this.raise(fetched.fault, fetched.address, pc);
@@ -299,27 +288,35 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     let handler: number | undefined;
     if (fetched.decoded) {
       handler = cache.writeSingle(fetcher.view, fetcher.length, mode, offset);
-      const next = offset + fetcher.length > PAGE ? this.codeAt((pc | 0xfffn) + 1n) : undefined;
-      if (first !== undefined && next !== undefined) {
-        across.keep(first, next, mode, fetcher.bytes, handler, cache.single + offset * OPERATION);
-        const page = cache.known(first, mode);
-        if (page !== 0) cache.seenStraddling(page, offset);
-      }
+      if (offset + fetcher.length > PAGE) this.keepAcross(pc, mode, fetcher.length);
     }
     this.execute(state, handler, offset, fetcher.bytes);
   }
 
+  /** Keeps the instruction across pages that stands in the page for single ones, where the dispatcher may run it. */
+  private keepAcross(pc: bigint, mode: number, length: number): void {
+    const { cache, layout } = this;
+    if (keepsStraddling(this.isa)) return;
+    const first = this.codeAt(pc);
+    const second = this.codeAt((pc | 0xfffn) + 1n);
+    if (first === undefined || second === undefined) return;
+    const offset = first % PAGE;
+    this.across.keep(first, second, mode, length, layout.single + (offset >> layout.page.shift) * OPERATION);
+    const page = cache.known(first, mode);
+    if (page !== 0) cache.seenStraddling(page, offset);
+  }
+
   /** Executes the operation in the page for single ones, whose bytes are these; without a handler it is none. */
   private execute(state: CpuState, handler: number | undefined, offset: number, bytes: Uint8Array): void {
-    const { cache } = this;
+    const { layout } = this;
     const { view } = this.space;
     const { pc, mode } = state;
     let reason: number = Reason.illegal;
     if (handler !== undefined) {
       view.setBigUint64(state.at + CELL.pageVa, pc & ~0xfffn, true);
-      view.setUint32(state.at + CELL.page, cache.single, true);
+      view.setUint32(state.at + CELL.page, layout.single, true);
       const run = this.linker.table.get(handler) as (ip: number, n: number) => number;
-      const ip = cache.single + (offset >> this.layout.page.shift) * OPERATION;
+      const ip = layout.single + (offset >> layout.page.shift) * OPERATION;
       reason = run(ip, view.getInt32(state.at + CELL.budget, true));
     }
     if (reason !== Reason.illegal) return;

@@ -69,6 +69,9 @@ export const dtlb = (regime: number, store: boolean): number => DTLB + (regime *
 export const CPU_BLOCK = DTLB + REGIMES * 2 * DTLB_TABLE;
 
 export const OPERATION = 8;
+/** Instructions across pages, see across-pages.ts: entries, and bytes of each. */
+export const ACROSS_ENTRIES = 1024;
+export const ACROSS_ENTRY = 64;
 /** How many pages of code are kept decoded; when they are used up all are dropped. */
 export const DECODED_PAGES = 4096;
 
@@ -118,6 +121,10 @@ export interface JitLayout {
   readonly pageMap: number;
   readonly modes: number;
   readonly decoded: number;
+  /** The first of them: a page of its own for single instructions that have none. */
+  readonly single: number;
+  /** The table of instructions across pages. */
+  readonly across: number;
   /** How many decoded pages there is room for. */
   readonly decodedPages: number;
   /** End of the tables. */
@@ -131,7 +138,8 @@ export function jitLayout(isa: Isa, cpus: number, shape: MemoryShape): JitLayout
   const pages = backingSize(shape) / 4096;
   const cpusEnd = FIRST_CPU + cpus * CPU_BLOCK;
   const pageMap = Math.ceil((cpusEnd + pages) / 64) * 64;
-  const decoded = Math.ceil((pageMap + pages * isa.modes * 4) / 64) * 64;
+  const across = Math.ceil((pageMap + pages * isa.modes * 4) / 64) * 64;
+  const decoded = across + ACROSS_ENTRIES * ACROSS_ENTRY;
   return {
     page,
     cpu: (index) => FIRST_CPU + index * CPU_BLOCK,
@@ -140,6 +148,8 @@ export function jitLayout(isa: Isa, cpus: number, shape: MemoryShape): JitLayout
     pageMap,
     modes: isa.modes,
     decoded,
+    single: decoded,
+    across,
     decodedPages: DECODED_PAGES,
     end: decoded + DECODED_PAGES * page.size + 64,
   };
