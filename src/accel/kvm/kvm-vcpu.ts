@@ -8,13 +8,13 @@
 import type { IrqLine } from '../../hw/device.ts';
 import type { Board, Exit, StateVcpu } from '../accelerator.ts';
 import type { CpuState } from '../cpu-state.ts';
-import { readDevice, writeDevice } from '../device-access.ts';
-import { EMULATION_BYTES, Errno, EXIT_NAMES, ExitReason, InternalError, IO_OUT, Run } from './abi.ts';
+import { Errno, EXIT_NAMES, ExitReason, InternalError, Run } from './abi.ts';
 import { SlowKvm } from '../emulation-share.ts';
 import type { KvmArch, KvmEvents, KvmIrqchip } from './arch.ts';
 import type { Bells } from './bells.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { ExitCounts } from './exit-counts.ts';
+import { failedInstruction, serveMemory, servePorts } from './exit-accesses.ts';
 import type { MemorySlots } from './memory-slots.ts';
 import { KvmError, type KvmVcpuPort, type KvmVcpuThread } from './port.ts';
 
@@ -363,7 +363,7 @@ export class KvmVcpu implements StateVcpu {
         if (suberror === InternalError.unexpectedExitReason)
           throw this.failed('KVM left for a reason it does not know');
         const why =
-          suberror === InternalError.emulation ? `emulation ${this.instruction()}`.trim() : `error-${suberror}`;
+          suberror === InternalError.emulation ? `emulation ${failedInstruction(run)}`.trim() : `error-${suberror}`;
         return this.emulate(why);
       }
       case ExitReason.failEntry: {
@@ -390,35 +390,10 @@ export class KvmVcpu implements StateVcpu {
     const { state, port, parts } = this;
     const { board } = parts;
     const { run } = port;
-    if (reason === ExitReason.io) this.portIo();
-    else if (reason === ExitReason.mmio) {
-      const at = run.getUint32(Run.mmio.physAddr, true) + run.getUint32(Run.mmio.physAddr + 4, true) * 2 ** 32;
-      const size = Math.min(8, run.getUint32(Run.mmio.len, true));
-      if (run.getUint8(Run.mmio.isWrite)) writeDevice(board, state.isa, at, size, run, Run.mmio.data);
-      else readDevice(board, state.isa, at, size, run, Run.mmio.data);
-    } else return parts.events.serve(port, state, board, reason);
+    if (reason === ExitReason.io) servePorts(board, run);
+    else if (reason === ExitReason.mmio) serveMemory(board, state.isa, run);
+    else return parts.events.serve(port, state, board, reason);
     return true;
-  }
-
-  private portIo(): void {
-    const { board } = this.parts;
-    const { run } = this.port;
-    const out = run.getUint8(Run.io.direction) === IO_OUT;
-    const size = run.getUint8(Run.io.size) as 1 | 2 | 4;
-    const port = run.getUint16(Run.io.port, true);
-    const count = run.getUint32(Run.io.count, true);
-    let at = run.getUint32(Run.io.dataOffset, true);
-    for (let n = 0; n < count; n++, at += size) {
-      if (out) {
-        const value = size === 1 ? run.getUint8(at) : size === 2 ? run.getUint16(at, true) : run.getUint32(at, true);
-        board.portWrite?.(port, size, value);
-      } else {
-        const value = board.portRead?.(port, size) ?? -1;
-        if (size === 1) run.setUint8(at, value);
-        else if (size === 2) run.setUint16(at, value, true);
-        else run.setUint32(at, value, true);
-      }
-    }
   }
 
   /** Lets what was answered last take effect, and nothing else run. */
@@ -442,21 +417,6 @@ export class KvmVcpu implements StateVcpu {
     // It waits in the kernel, then.
     const waitsThere = this.parts.irqchip?.away && (exit?.kind === 'halt' || exit?.kind === 'stopped');
     return waitsThere ? { kind: 'budget' } : exit;
-  }
-
-  /** The bytes of the instruction that KVM could not emulate, as far as it says. */
-  private instruction(): string {
-    const { run } = this.port;
-    const { ndata, flags, insnSize, insnBytes } = Run.internal;
-    if (run.getUint32(ndata, true) < 3 || !(run.getUint32(flags, true) & EMULATION_BYTES)) return '';
-    const length = Math.min(15, run.getUint8(insnSize));
-    let text = '';
-    for (let n = 0; n < length; n++)
-      text += run
-        .getUint8(insnBytes + n)
-        .toString(16)
-        .padStart(2, '0');
-    return text;
   }
 
   private failed(what: string): KvmError {
