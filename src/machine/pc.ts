@@ -394,7 +394,7 @@ function offerSmiFeatures(fwCfg: FwCfg, lpc: Ich9Lpc): void {
   const u64 = (value: number) => Uint8Array.of(value, 0, 0, 0, 0, 0, 0, 0);
   fwCfg.addFile('etc/smi/supported-features', u64(SMI_BROADCAST));
   fwCfg.addWritableFile(requested, u64(0));
-  fwCfg.addLateFile('etc/smi/features-ok', () => Uint8Array.of(lpc.negotiate(fwCfg.contentOf(requested)) ? 1 : 0));
+  fwCfg.addLateFile('etc/smi/features-ok', () => Uint8Array.of(lpc.negotiate(fwCfg.contentOf(requested)) ? 1 : 0), 1);
 }
 
 /** No PCI: the disks' channels at their ports, a VGA without a bus. */

@@ -41,7 +41,7 @@ export interface RunLoopParts {
   ownDeadline(vcpu: number): number;
   /** Whether an interrupt ends the vCPU's wait: its timer may have acted after it began. */
   isWoken(vcpu: number): boolean;
-  /** A vCPU is going to run; none runs any more, and it is the host's turn. */
+  /** A vCPU is going to run; devices' timers and the host's events are going to come. */
   entering?(vcpu: number): void;
   left?(): void;
   /** The vCPU has stopped: it waits to be started, or has shut down. */
@@ -131,6 +131,7 @@ export class RunLoop {
       await this.runOn();
     } finally {
       for (const vcpu of this.vcpus) vcpu.park?.();
+      this.parts.left?.();
     }
   }
 
@@ -146,7 +147,15 @@ export class RunLoop {
     }
   }
 
+  /** Timers of devices that are due act on the machine as nobody's vCPU. */
+  private timers(): void {
+    const { clock, left } = this.parts;
+    if (left && clock.next() <= clock.now()) left();
+    clock.runTimers();
+  }
+
   private async yield(): Promise<void> {
+    this.parts.left?.();
     const { host } = this.parts;
     const before = host.events?.();
     await host.yield();
@@ -159,7 +168,7 @@ export class RunLoop {
   private turn(): number {
     const { vcpus } = this;
     const { clock } = this.parts;
-    clock.runTimers();
+    this.timers();
     if (this.suspended) return this.due(clock.next());
     for (let n = 0; n < vcpus.length && !this.stopping; n++) {
       const at = this.wakeAt[n];
@@ -199,7 +208,6 @@ export class RunLoop {
       }
     } finally {
       this.current = -1;
-      this.parts.left?.();
     }
     if (exit.kind === 'away') {
       // It is looked after now and then, though nothing may call it back. It may have come back meanwhile.
@@ -212,7 +220,7 @@ export class RunLoop {
       this.wakeAt[n] = this.parts.isWoken(n) ? 0 : own;
     }
     this.measure(vcpu.instructions - before, host.now() - start);
-    if (clock.next() <= deadline) clock.runTimers();
+    if (clock.next() <= deadline) this.timers();
   }
 
   private measure(instructions: number, ms: number): void {
@@ -226,6 +234,7 @@ export class RunLoop {
   /** Nothing to do before `deadline` but what the host brings. */
   private async idle(deadline: number): Promise<void> {
     const { host, clock } = this.parts;
+    this.parts.left?.();
     const ms = clock.sleepUntil(deadline);
     const start = host.now();
     if (ms < SHORTEST_SLEEP_MS) {

@@ -97,6 +97,17 @@ test('a late file is made anew each time it is selected, as long as the director
   assert.equal(read(4), 'x\0\0\0');
 });
 
+test('a late file of known length is made when it is selected, not for the directory', () => {
+  const { fwCfg, select, read } = setUp();
+  let made = 0;
+  fwCfg.addLateFile('etc/ok', () => Uint8Array.of(++made), 1);
+  select(FW_CFG.FILE_DIR);
+  assert.equal(read(8), '\0\0\0\x01\0\0\0\x01');
+  assert.equal(made, 0);
+  select(0x20);
+  assert.equal(read(1), '\x01');
+});
+
 test('a file that the guest may write, by DMA and within its length, until a reset', () => {
   const { bench, fwCfg, select, read, dma } = setUp();
   fwCfg.addWritableFile('etc/w', utf8('abcd'));

@@ -76,7 +76,7 @@ export class FwCfg implements Device<typeof STATE> {
   private readonly files = new Map<string, number>();
   private readonly writable = new Set<number>();
   /** Items whose content depends on what firmware has set up by the time that it asks, and their lengths once known. */
-  private readonly late = new Map<number, { readonly build: () => Uint8Array; length?: number }>();
+  private readonly late = new Map<number, { readonly build: () => Uint8Array; length?: number | undefined }>();
 
   constructor(name: string, wiring: Wiring) {
     this.name = name;
@@ -136,13 +136,13 @@ export class FwCfg implements Device<typeof STATE> {
 
   /**
    * A named file that is made when firmware selects it, each time; it always has the length of `build`'s first answer,
-   * cut or filled up with zeros.
+   * cut or filled up with zeros. Where `length` is given that is it, and nothing is made before it is selected.
    */
-  addLateFile(name: string, build: () => Uint8Array): void {
+  addLateFile(name: string, build: () => Uint8Array, length?: number): void {
     this.addFile(name, new Uint8Array(0));
     const key = this.files.get(name) as number;
     this.items.delete(key);
-    this.late.set(key, { build });
+    this.late.set(key, { build, length });
   }
 
   /** A named file that the guest may write into, by DMA and within its length; a reset gives back `content`. */
@@ -185,7 +185,7 @@ export class FwCfg implements Device<typeof STATE> {
     names.forEach((name, index) => {
       const at = 4 + 64 * index;
       const key = this.files.get(name) as number;
-      writeU32be(bytes, at, this.item(key)?.length ?? 0);
+      writeU32be(bytes, at, this.late.get(key)?.length ?? this.item(key)?.length ?? 0);
       writeU16be(bytes, at + 4, key);
       bytes.set(utf8(name), at + 8);
     });
