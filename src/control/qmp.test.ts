@@ -72,6 +72,7 @@ test('life: cont, stop, reset, powerdown, quit, with their events', async () => 
 test('a guest that suspends its machine: events, and what wakes it', async () => {
   const { machine, ask, messages, negotiated } = start();
   await negotiated();
+  machine.canSuspend = true;
   const wake = { execute: 'system_wakeup' };
   await ask({ execute: 'cont' });
   assert.equal((await ask(wake))[0].error?.desc, 'Unable to wake up: guest is not in suspended state');

@@ -51,7 +51,7 @@ export class TestMachine implements MachineApi {
   powerdown(): void {
     this.log.push('powerdown');
   }
-  canSuspend = true;
+  canSuspend = false;
   wakeup(): boolean {
     if (this.state !== 'suspended') return false;
     this.enter('running');
