@@ -15,7 +15,7 @@ import { type Choice, encode, hasWidth, takesMemory, takesRegister } from './x86
 
 const SLOT = 16;
 const NOP = 0x90;
-const decoder = new Decoder(rows);
+const decoder = new Decoder(rows());
 
 const GPR = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'];
 const BYTES = ['al', 'cl', 'dl', 'bl', 'spl', 'bpl', 'sil', 'dil'];
@@ -68,7 +68,7 @@ interface Sample {
 }
 function samples(): Sample[] {
   const list: Sample[] = [];
-  simdRows.forEach((row, n) => {
+  simdRows().forEach((row, n) => {
     const vsib = row.traits.vsib === true;
     for (const w of hasWidth(row) ? [false, true] : [false])
       for (const high of [false, true]) {

@@ -19,7 +19,7 @@ function without(...lacks: string[]): Isa {
 }
 
 test('rows name features as CPUID has them', () => {
-  for (const { mnemonic, traits } of rows)
+  for (const { mnemonic, traits } of rows())
     if (traits.feature !== undefined) assert.ok(FEATURES.has(traits.feature), `${mnemonic}: ${traits.feature}`);
 });
 

@@ -159,28 +159,29 @@ const common: Omit<Isa<X86Decoded, X86HandlerKey>, 'illegal' | 'decode'> = {
 
 /** The instruction set of a CPU without these features. */
 function make(lacks: readonly string[]): Isa<X86Decoded, X86HandlerKey> {
-  const decoder = new Decoder(rows, new Set(lacks));
+  let made: Decoder | undefined;
+  const decoder = () => (made ??= new Decoder(rows(), new Set(lacks)));
   return {
     ...common,
     lacks,
     without: (others) => make([...lacks, ...others]),
     illegal(bytes, mode) {
-      const decoded = decoder.decode((n) => bytes[n], mode);
+      const decoded = decoder().decode((n) => bytes[n], mode);
       const tooLong = decoded !== SHORT && 'illegal' in decoded && decoded.tooLong;
       return { cause: tooLong ? faultNumber(Vector.gp, 0) : faultNumber(Vector.ud), tval: 0n };
     },
     decode(view, at, left, mode) {
-      const x86 = decoder.decode((n) => (n < left ? view.getUint8(at + n) : undefined), mode);
+      const x86 = decoder().decode((n) => (n < left ? view.getUint8(at + n) : undefined), mode);
       if (x86 === SHORT) return 'beyond';
       if ('illegal' in x86) return undefined;
       const { length, flow, target, ends, row } = x86;
       // A 16-bit instruction pointer wraps: where code lies in its page does not say where its jumps go.
       return { length, flow, target, ends, gates: gatesOf(row.traits.gate), interpreted: bitsOf(mode) === 16, x86 };
     },
-    operations: (numbers) => new X86Operations(decoder, rows, numbers),
+    operations: (numbers) => new X86Operations(decoder(), rows(), numbers),
     *common() {
       for (const { bytes, mode, reach } of commonInstructions()) {
-        const decoded = decoder.decode((n) => bytes[n], mode);
+        const decoded = decoder().decode((n) => bytes[n], mode);
         if (decoded === SHORT || 'illegal' in decoded) continue;
         yield [operationOf(decoded).key, reach];
       }

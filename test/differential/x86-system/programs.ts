@@ -16,7 +16,7 @@ const isRare = ({ mnemonic, operands }: Row): boolean =>
 export function program(random: Random, mode: ModeName, user: boolean): Uint8Array {
   const bits = bitsOf(mode);
   const ram = environment(mode, user);
-  const all = rows.filter((row) => exists(row, bits) && !LEFT_OUT.has(row.mnemonic));
+  const all = rows().filter((row) => exists(row, bits) && !LEFT_OUT.has(row.mnemonic));
   const usual = all.filter((row) => !isRare(row));
   for (let at = AT.data; at < AT.dataEnd; at++) ram[at] = random.below(256);
   for (let n = 0; n < BLOCKS; n++) {

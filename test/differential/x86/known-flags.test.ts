@@ -43,7 +43,7 @@ for (const [bits, mode] of [
       const { mnemonic, text } = decoded.x86.row;
       wrong.set(`${mnemonic} (${text})`, `${Buffer.from(bytes).toString('hex')}: ${known}, right ${right}`);
     };
-    for (const row of rows) {
+    for (const row of rows()) {
       // Counts and repeat prefixes differ between encodings.
       const times = row.traits.string || row.operands.includes('Ib') ? 8 * EACH : EACH;
       for (let n = 0; exists(row, bits) && n < times; n++) {

@@ -36,7 +36,7 @@ const isWide = ({ traits: { gate } }: Row): boolean => gate !== undefined;
 
 /** Integer rows, or those of x87 and vectors. `has`: what the oracle's processor has, by Linux's names. */
 export function subjects(bits: 16 | 32 | 64, wide: boolean, has: ReadonlySet<string>): readonly Row[] {
-  return rows.filter(
+  return rows().filter(
     (row) =>
       exists(row, bits) &&
       usable(row) &&

@@ -303,7 +303,7 @@ const asciiAdjustBeforeDivide: Semantics = (m) => {
   m.setFlags(flagsOfByte(m, result));
 };
 
-export const arithmetic: readonly Row[] = [
+export const arithmetic = (): readonly Row[] => [
   ...binary('add', 0x00, 0, addition),
   ...binary('or', 0x08, 1, logic(or)),
   ...binary('adc', 0x10, 2, additionWithCarry),

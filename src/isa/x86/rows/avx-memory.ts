@@ -124,7 +124,7 @@ const gatherRows = (name: string, byte: string, index: Width, data: Width): Row[
     return vex(name, text, field, operands, gather(index, data), { feature: 'avx2', vsib: true });
   });
 
-export const avxMemory: readonly Row[] = [
+export const avxMemory = (): readonly Row[] => [
   ...both('maskmovps', '66 0F 38 2C /r mem', 'Vx Hx Mx', maskedLoad(32), 'avx', '.W0'),
   ...both('maskmovpd', '66 0F 38 2D /r mem', 'Vx Hx Mx', maskedLoad(64), 'avx', '.W0'),
   ...both('maskmovps', '66 0F 38 2E /r mem', 'Mx Hx Vx', maskedStore(32), 'avx', '.W0'),

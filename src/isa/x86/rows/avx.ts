@@ -48,7 +48,7 @@ const extractHalf: Semantics = (m) => setVector(m, 0, P.vextractx128(wide(m, 1),
 const wideRow = (name: string, text: string, operands: string, semantics: Semantics, w: 'W0' | 'W1', feature = 'avx') =>
   vex(name, `66 ${text}`, `VEX.256.${w}`, operands, semantics, { feature });
 
-export const avx: readonly Row[] = [
+export const avx = (): readonly Row[] => [
   ...both('broadcastss', '66 0F 38 18 /r mem', 'Vx Md', broadcast(4), 'avx', '.W0'),
   ...both('broadcastss', '66 0F 38 18 /r reg', 'Vx Ud', broadcast(4), 'avx2', '.W0'),
   wideRow('broadcastsd', '0F 38 19 /r mem', 'Vqq Mq', broadcast(8), 'W0'),

@@ -186,7 +186,7 @@ const row = (
 const crc = { feature: 'sse4.2' };
 const adx = { feature: 'adx' };
 
-export const bmi: readonly Row[] = [
+export const bmi = (): readonly Row[] => [
   row('andn', 'NP', '38 F2 /r', 'Gy By Ey', andNot, 'bmi1'),
   row(
     'blsr',

@@ -154,7 +154,7 @@ const invalidatePcid: Semantics = (m) => {
   m.system();
 };
 
-export const controlRegisters: readonly Row[] = [
+export const controlRegisters = (): readonly Row[] => [
   insn('mov', '0F 20 /r', 'Ry Cd', readControl, { size: 'f64' }),
   insn('mov', '0F 22 /r', 'Cd Ry', writeControl, { ...system, size: 'f64' }),
   insn('mov', '0F 21 /r', 'Ry Dd', readDebug, { size: 'f64' }),

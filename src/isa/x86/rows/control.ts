@@ -164,7 +164,7 @@ const enableInterrupts: Semantics = (m) => {
 
 const hex = (n: number) => n.toString(16).toUpperCase().padStart(2, '0');
 
-export const control: readonly Row[] = [
+export const control = (): readonly Row[] => [
   insn('jmp', 'EB', 'Jb', jumpRelative, { flow: 'jump', size: 'f64' }),
   insn('jmp', 'E9', 'Jz', jumpRelative, { flow: 'jump', size: 'f64' }),
   insn('jmp', 'FF /4', 'Ev', jumpIndirect, { flow: 'indirect', size: 'f64' }),

@@ -166,7 +166,7 @@ const swapGs: Semantics = (m) => {
   m.setState('kernelGsBase', gs);
 };
 
-export const descriptors: readonly Row[] = [
+export const descriptors = (): readonly Row[] => [
   insn('sgdt', '0F 01 /0 mem', 'M', storeTable('gdtBase', 'gdtLimit')),
   insn('sidt', '0F 01 /1 mem', 'M', storeTable('idtBase', 'idtLimit')),
   insn('lgdt', '0F 01 /2 mem', 'M', loadTable('gdtBase', 'gdtLimit'), system),

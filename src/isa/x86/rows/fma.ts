@@ -76,29 +76,30 @@ const PRECISIONS = [
 ] as const;
 const feature = { feature: 'fma' };
 
-export const fma: readonly Row[] = ORDERS.flatMap((form) =>
-  PRECISIONS.flatMap((kind) => [
-    ...PACKED.flatMap(({ name, code, signs }) =>
-      ['128', '256'].map((length) =>
+export const fma = (): readonly Row[] =>
+  ORDERS.flatMap((form) =>
+    PRECISIONS.flatMap((kind) => [
+      ...PACKED.flatMap(({ name, code, signs }) =>
+        ['128', '256'].map((length) =>
+          vex(
+            `${name}${form.name}${kind.packed}`,
+            `66 0F 38 ${hex(form.code + code)} /r`,
+            `VEX.${length}.${kind.w}`,
+            'Vx Hx Wx',
+            packed(kind.p, form.order, signs),
+            feature,
+          ),
+        ),
+      ),
+      ...SCALAR.map(({ name, code, signs }) =>
         vex(
-          `${name}${form.name}${kind.packed}`,
-          `66 0F 38 ${hex(form.code + code)} /r`,
-          `VEX.${length}.${kind.w}`,
-          'Vx Hx Wx',
-          packed(kind.p, form.order, signs),
+          `${name}${form.name}${kind.scalar}`,
+          `66 0F 38 ${hex(form.code + code + 1)} /r`,
+          `VEX.${kind.w}`,
+          `Vdq Hdq W${kind.scalar}`,
+          scalar(kind.p, form.order, signs[0]),
           feature,
         ),
       ),
-    ),
-    ...SCALAR.map(({ name, code, signs }) =>
-      vex(
-        `${name}${form.name}${kind.scalar}`,
-        `66 0F 38 ${hex(form.code + code + 1)} /r`,
-        `VEX.${kind.w}`,
-        `Vdq Hdq W${kind.scalar}`,
-        scalar(kind.p, form.order, signs[0]),
-        feature,
-      ),
-    ),
-  ]),
-);
+    ]),
+  );

@@ -111,7 +111,7 @@ const writeExtended: Semantics = (m) => {
   m.system();
 };
 
-export const modelSpecific: readonly Row[] = [
+export const modelSpecific = (): readonly Row[] => [
   insn('rdmsr', '0F 32', '', readModelSpecific, system),
   insn('wrmsr', '0F 30', '', writeModelSpecific, system),
   insn('rdtsc', '0F 31', '', readTimeStamp),

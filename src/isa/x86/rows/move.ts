@@ -208,7 +208,7 @@ const conditions = (make: (cc: number, name: string) => readonly Row[]): Row[] =
 export const CC_NAMES = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'];
 const hex = (n: number) => n.toString(16).toUpperCase().padStart(2, '0');
 
-export const moves: readonly Row[] = [
+export const moves = (): readonly Row[] => [
   insn('mov', '88 /r', 'Eb Gb', move),
   insn('mov', '89 /r', 'Ev Gv', move),
   insn('mov', '8A /r', 'Gb Eb', move),

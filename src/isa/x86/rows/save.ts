@@ -186,7 +186,7 @@ const system = { flow: 'system' } as const;
 const fxsr = { ...system, gate: 'x87', feature: 'fxsr' } as const;
 const sse = { gate: 'sse', feature: 'sse' } as const;
 
-export const saveRows: readonly Row[] = [
+export const saveRows = (): readonly Row[] => [
   insn('fxsave', 'NP 0F AE /0 mem', 'M', fastSave, fxsr),
   insn('fxrstor', 'NP 0F AE /1 mem', 'M', fastRestore, fxsr),
   insn('ldmxcsr', 'NP 0F AE /2 mem', 'Md', loadControl, sse),

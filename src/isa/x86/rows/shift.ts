@@ -231,7 +231,7 @@ const BITS: readonly (readonly [string, number, string, BitChange])[] = [
   ['btc', 7, 'BB', 'complement'],
 ];
 
-export const shifts: readonly Row[] = [
+export const shifts = (): readonly Row[] => [
   ...SHIFTS.flatMap(([name, digit, semantics]) => [
     insn(name, `C0 /${digit}`, 'Eb Ib', semantics),
     insn(name, `C1 /${digit}`, 'Ev Ib', semantics),

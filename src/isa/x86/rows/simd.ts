@@ -11,15 +11,15 @@ import { sseFloat } from './sse-float.ts';
 import { sseInteger } from './sse-integer.ts';
 import { sseMoves } from './sse-move.ts';
 
-export const simdRows: readonly Row[] = [
-  ...sseMoves,
-  ...sseInteger,
-  ...sseFloat,
-  ...sseConvert,
-  ...sse4,
-  ...avx,
-  ...avxMemory,
-  ...fma,
-  ...bmi,
-  ...saveRows,
+export const simdRows = (): readonly Row[] => [
+  ...sseMoves(),
+  ...sseInteger(),
+  ...sseFloat(),
+  ...sseConvert(),
+  ...sse4(),
+  ...avx(),
+  ...avxMemory(),
+  ...fma(),
+  ...bmi(),
+  ...saveRows(),
 ];

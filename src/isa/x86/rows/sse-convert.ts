@@ -96,7 +96,7 @@ const wideningRows = (name: string, text: string, operation: FloatOne): Row[] =>
 const narrowingRows = (name: string, text: string, operation: FloatOne): Row[] =>
   packed(name, text, 'Vdq Wx', narrowing(operation), 'sse2', 'avx');
 
-const conversionRows: Row[] = [
+const conversionRows = (): Row[] => [
   ...SCALAR.flatMap(({ prefix, p, suffix, feature }) => [
     ...scalar(`cvtsi2${suffix}`, `${prefix} 0F 2A /r`, 'Vdq Hdq Ey', fromInteger(p), feature),
     ...scalar(`cvtt${suffix}2si`, `${prefix} 0F 2C /r`, `Gy W${suffix}`, toInteger(p, true), feature),
@@ -166,23 +166,24 @@ const toMmx = (p: Precision, cut: boolean): Semantics =>
     enterMmx(m);
     setMmx(m, 0, m.let(low(m.let(sse.toIntegers(m, p, numbers, cut, simdFault(m))))));
   });
-const mmxRows: Row[] = [
-  { prefix: 'NP', p: single, suffix: 'ps', size: 'q', feature: 'sse' },
-  { prefix: '66', p: double, suffix: 'pd', size: 'dq', feature: 'sse2' },
-].flatMap(({ prefix, p, suffix, size, feature }) => [
-  legacy(`cvtpi2${suffix}`, `${prefix} 0F 2A /r`, 'Vdq Qq', fromMmx(p), { feature }),
-  legacy(`cvtt${suffix}2pi`, `${prefix} 0F 2C /r`, `Pq W${size}`, toMmx(p, true), { feature }),
-  legacy(`cvt${suffix}2pi`, `${prefix} 0F 2D /r`, `Pq W${size}`, toMmx(p, false), { feature }),
-]);
+const mmxRows = (): Row[] =>
+  [
+    { prefix: 'NP', p: single, suffix: 'ps', size: 'q', feature: 'sse' },
+    { prefix: '66', p: double, suffix: 'pd', size: 'dq', feature: 'sse2' },
+  ].flatMap(({ prefix, p, suffix, size, feature }) => [
+    legacy(`cvtpi2${suffix}`, `${prefix} 0F 2A /r`, 'Vdq Qq', fromMmx(p), { feature }),
+    legacy(`cvtt${suffix}2pi`, `${prefix} 0F 2C /r`, `Pq W${size}`, toMmx(p, true), { feature }),
+    legacy(`cvt${suffix}2pi`, `${prefix} 0F 2D /r`, `Pq W${size}`, toMmx(p, false), { feature }),
+  ]);
 
 const toHalf = narrowing((m, a, fault) => sse.toHalf(m, a, imm8(m, 2), fault));
 const fromHalf = widening((m, a, fault) => sse.fromHalf(m, a, fault));
 const f16c = { feature: 'f16c' };
-const halfPrecision: Row[] = [
+const halfPrecision = (): Row[] => [
   vex('cvtph2ps', '66 0F 38 13 /r', 'VEX.128.W0', 'Vdq Wq', fromHalf, f16c),
   vex('cvtph2ps', '66 0F 38 13 /r', 'VEX.256.W0', 'Vqq Wdq', fromHalf, f16c),
   vex('cvtps2ph', '66 0F 3A 1D /r', 'VEX.128.W0', 'Wq Vdq Ib', toHalf, f16c),
   vex('cvtps2ph', '66 0F 3A 1D /r', 'VEX.256.W0', 'Wdq Vqq Ib', toHalf, f16c),
 ];
 
-export const sseConvert: readonly Row[] = [...conversionRows, ...mmxRows, ...halfPrecision];
+export const sseConvert = (): readonly Row[] => [...conversionRows(), ...mmxRows(), ...halfPrecision()];

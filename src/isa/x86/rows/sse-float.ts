@@ -80,7 +80,7 @@ const logicRows = (name: string, code: string, operation: Two): Row[] => inPacke
 
 /** Eight predicates, 32 with VEX. */
 const predicate = (m: X86Insn): number => imm8(m, first(m) + 2) & (isVex(m) ? 31 : 7);
-const compareRows: Row[] = [
+const compareRows = (): Row[] => [
   ...PACKED.flatMap(({ prefix, p, suffix, feature }) =>
     packed(
       `cmp${suffix}`,
@@ -107,20 +107,21 @@ const order =
     const a = vector(m, 0);
     m.setFlags(extendU(sse.order(m, p, a, vector(m, 1), signals, simdFault(m))));
   };
-const orderRows: Row[] = PACKED.flatMap(({ prefix, p, feature }) =>
-  [false, true].flatMap((signals) =>
-    scalar(
-      `${signals ? '' : 'u'}comi${p === single ? 'ss' : 'sd'}`,
-      `${prefix} 0F ${signals ? '2F' : '2E'} /r`,
-      `Vdq W${bits(p)}`,
-      order(p, signals),
-      feature,
+const orderRows = (): Row[] =>
+  PACKED.flatMap(({ prefix, p, feature }) =>
+    [false, true].flatMap((signals) =>
+      scalar(
+        `${signals ? '' : 'u'}comi${p === single ? 'ss' : 'sd'}`,
+        `${prefix} 0F ${signals ? '2F' : '2E'} /r`,
+        `Vdq W${bits(p)}`,
+        order(p, signals),
+        feature,
+      ),
     ),
-  ),
-);
+  );
 
 /** Round to an integer, SSE4.1. */
-const roundRows: Row[] = [
+const roundRows = (): Row[] => [
   ...[single, double].flatMap((p, n) =>
     packed(
       `round${p.name}`,
@@ -154,7 +155,7 @@ const sse3 = (name: string, code: string, operation: (p: Precision) => FloatTwo)
 const dotProduct = (p: Precision): Semantics =>
   float2((m, a, b, fault) => sse.dotProduct(m, p, a, b, imm8(m, first(m) + 2), fault));
 
-export const sseFloat: readonly Row[] = [
+export const sseFloat = (): readonly Row[] => [
   ...arithmeticRows('add', '58'),
   ...arithmeticRows('mul', '59'),
   ...arithmeticRows('sub', '5C'),
@@ -169,8 +170,8 @@ export const sseFloat: readonly Row[] = [
   ...logicRows('andn', '55', arithmetic.pandn),
   ...logicRows('or', '56', arithmetic.por),
   ...logicRows('xor', '57', arithmetic.pxor),
-  ...compareRows,
-  ...orderRows,
+  ...compareRows(),
+  ...orderRows(),
   ...packed('unpcklps', 'NP 0F 14 /r', 'Vx Hx Wx', map2(shuffle.punpckldq), 'sse', 'avx'),
   ...packed('unpckhps', 'NP 0F 15 /r', 'Vx Hx Wx', map2(shuffle.punpckhdq), 'sse', 'avx'),
   ...packed('unpcklpd', '66 0F 14 /r', 'Vx Hx Wx', map2(shuffle.punpcklqdq), 'sse2', 'avx'),
@@ -180,7 +181,7 @@ export const sseFloat: readonly Row[] = [
   ...sse3('hadd', '7C', (p) => (m, a, b, fault) => sse.horizontal(m, p, 'add', a, b, fault)),
   ...sse3('hsub', '7D', (p) => (m, a, b, fault) => sse.horizontal(m, p, 'sub', a, b, fault)),
   ...sse3('addsub', 'D0', (p) => (m, a, b, fault) => sse.addsub(m, p, a, b, fault)),
-  ...roundRows,
+  ...roundRows(),
   ...packed('dpps', '66 0F 3A 40 /r', 'Vx Hx Wx Ib', dotProduct(single), 'sse4.1', 'avx'),
   ...packed('dppd', '66 0F 3A 41 /r', 'Vx Hx Wx Ib', dotProduct(double), 'sse4.1'),
 ];

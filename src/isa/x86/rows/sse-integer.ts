@@ -126,7 +126,7 @@ const mmxTraits = { gate: 'mmx', feature: 'sse', immediate: 'constant' } as cons
 
 const A = arithmetic;
 const S = shuffle;
-export const sseInteger: readonly Row[] = [
+export const sseInteger = (): readonly Row[] => [
   ...integer('punpcklbw', '0F 60', S.punpcklbw),
   ...integer('punpcklwd', '0F 61', S.punpcklwd),
   ...integer('punpckldq', '0F 62', S.punpckldq),

@@ -166,7 +166,7 @@ const zeroAll: Semantics = (m) => {
 const mmxTraits = { gate: 'mmx', feature: 'mmx' } as const;
 const sseMmx = { gate: 'mmx', feature: 'sse' } as const;
 
-export const sseMoves: readonly Row[] = [
+export const sseMoves = (): readonly Row[] => [
   ...both('movups', 'NP', '10', '11', false, 'sse'),
   ...both('movupd', '66', '10', '11', false, 'sse2'),
   ...both('movaps', 'NP', '28', '29', true, 'sse'),

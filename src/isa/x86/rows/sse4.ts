@@ -162,7 +162,7 @@ const shaRow = (name: string, byte: string, operation: (m: X86Insn, a: Value, b:
 const shaFunction = (name: string, byte: string, f: IrFunction): Row =>
   shaRow(name, byte, (m, a, b) => m.call(f, a, b));
 
-export const sse4: readonly Row[] = [
+export const sse4 = (): readonly Row[] => [
   ...variableBlend('pblendvb', '10', '4C', 'avx2', S.pblendvb),
   ...variableBlend('blendvps', '14', '4A', 'avx', S.blendvps),
   ...variableBlend('blendvpd', '15', '4B', 'avx', S.blendvpd),

@@ -264,7 +264,7 @@ const word = (m: X86Insn) => m.osize;
 
 const string = { string: true } as const;
 
-export const strings: readonly Row[] = [
+export const strings = (): readonly Row[] => [
   insn('movsb', 'A4', '', moveString(byte), string),
   insn('movs', 'A5', '', moveString(word), string),
   insn('cmpsb', 'A6', '', compare(byte, false), string),

@@ -132,10 +132,10 @@ const wait: Semantics = (m) => {
 
 const privilegedNothing: Semantics = (m) => m.privileged();
 
-export const systemRows: readonly Row[] = [
-  ...controlRegisters,
-  ...descriptors,
-  ...modelSpecific,
+export const systemRows = (): readonly Row[] => [
+  ...controlRegisters(),
+  ...descriptors(),
+  ...modelSpecific(),
   insn('pushf', '9C', '', pushFlags, { size: 'd64' }),
   insn('popf', '9D', '', popFlags, { flow: 'check', size: 'd64' }),
   insn('clac', 'NP 0F 01 CA', '', setAccess(false), { ...system, feature: 'smap' }),

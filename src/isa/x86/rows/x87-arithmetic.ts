@@ -113,22 +113,23 @@ const withRegister =
 const turned = (name: string): string =>
   name.endsWith('r') ? name.slice(0, -1) : name === 'sub' || name === 'div' ? `${name}r` : name;
 
-const arithmeticRows: readonly Row[] = ARITHMETIC.flatMap((arithmetic) => {
-  const { digit, name } = arithmetic;
-  return [
-    ...FORMS.map((form) =>
-      insn(
-        `${form.float ? 'f' : 'fi'}${name}`,
-        `${form.byte} /${digit} mem`,
-        form.operand,
-        withMemory(arithmetic, form),
+const arithmeticRows = (): readonly Row[] =>
+  ARITHMETIC.flatMap((arithmetic) => {
+    const { digit, name } = arithmetic;
+    return [
+      ...FORMS.map((form) =>
+        insn(
+          `${form.float ? 'f' : 'fi'}${name}`,
+          `${form.byte} /${digit} mem`,
+          form.operand,
+          withMemory(arithmetic, form),
+        ),
       ),
-    ),
-    insn(`f${name}`, `D8 /${digit} reg`, 'ST T', withRegister(arithmetic, 'st')),
-    insn(`f${turned(name)}`, `DC /${digit} reg`, 'T ST', withRegister(arithmetic, 'sti')),
-    insn(`f${turned(name)}p`, `DE /${digit} reg`, 'T ST', withRegister(arithmetic, 'sti', true)),
-  ];
-});
+      insn(`f${name}`, `D8 /${digit} reg`, 'ST T', withRegister(arithmetic, 'st')),
+      insn(`f${turned(name)}`, `DC /${digit} reg`, 'T ST', withRegister(arithmetic, 'sti')),
+      insn(`f${turned(name)}p`, `DE /${digit} reg`, 'T ST', withRegister(arithmetic, 'sti', true)),
+    ];
+  });
 
 // Comparisons.
 
@@ -202,7 +203,7 @@ const examine: Semantics = (m) => {
   m.call(fpu.examine, stack.at(0), m.let(stack.empty()));
 };
 
-const comparisonRows: readonly Row[] = [
+const comparisonRows = (): readonly Row[] => [
   ...FORMS.flatMap((form) => [
     insn(form.float ? 'fcom' : 'ficom', `${form.byte} /2 mem`, form.operand, compareMemory(form, 0)),
     insn(form.float ? 'fcomp' : 'ficomp', `${form.byte} /3 mem`, form.operand, compareMemory(form, 1)),
@@ -226,4 +227,5 @@ const comparisonRows: readonly Row[] = [
   ]),
 ];
 
-export const x87Arithmetic: readonly Row[] = withTraits({ gate: 'x87' }, [...arithmeticRows, ...comparisonRows]);
+export const x87Arithmetic = (): readonly Row[] =>
+  withTraits({ gate: 'x87' }, [...arithmeticRows(), ...comparisonRows()]);

@@ -285,7 +285,7 @@ const restore: Semantics = (m) => {
   });
 };
 
-export const x87Control: readonly Row[] = [
+export const x87Control = (): readonly Row[] => [
   // It looks at more than the unit's gate.
   insn('fwait', '9B', '', wait),
   ...withTraits({ gate: 'x87' }, [

@@ -9,7 +9,7 @@ import { Decoder, SHORT } from '../decode.ts';
 import { Mode } from '../state.ts';
 import { x87Rows } from './x87.ts';
 
-const decoder = new Decoder(x87Rows);
+const decoder = new Decoder(x87Rows());
 const SLOT = 4;
 
 /** Every opcode with every register form, and every memory form through RBX; NOPs behind. */

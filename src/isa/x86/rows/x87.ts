@@ -5,4 +5,9 @@ import { x87Control } from './x87-control.ts';
 import { x87Functions } from './x87-function.ts';
 import { x87Transfers } from './x87-transfer.ts';
 
-export const x87Rows: readonly Row[] = [...x87Arithmetic, ...x87Transfers, ...x87Functions, ...x87Control];
+export const x87Rows = (): readonly Row[] => [
+  ...x87Arithmetic(),
+  ...x87Transfers(),
+  ...x87Functions(),
+  ...x87Control(),
+];
