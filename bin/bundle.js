@@ -8,7 +8,7 @@
  * Without esbuild, when anything fails and when TRAPFRAME_NO_BUNDLE is set,
  * the sources run as they are.
  */
-import {
+const {
   existsSync,
   mkdirSync,
   readdirSync,
@@ -18,16 +18,16 @@ import {
   statSync,
   symlinkSync,
   writeFileSync,
-} from 'node:fs';
-import path from 'node:path';
-import { pathToFileURL } from 'node:url';
+} = require('node:fs');
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
 
 /** So many bundles of a checkout stay, and younger ones than this (ms): somebody may be starting from one. */
 const KEPT = 3;
 const YOUNG = 600_000;
 
 /** The directory of a checkout's bundle, made when there is none of its present state; undefined: there can be none. */
-export async function bundleOf(root, cache) {
+exports.bundleOf = async function bundleOf(root, cache) {
   if (process.env.TRAPFRAME_NO_BUNDLE) return undefined;
   try {
     if (!existsSync(path.join(root, 'node_modules', 'esbuild', 'package.json'))) return undefined;
@@ -41,7 +41,7 @@ export async function bundleOf(root, cache) {
   } catch {
     return undefined; // a syntax error, a full disk: the sources themselves will say it better
   }
-}
+};
 
 /** What a bundle is made from: every source file's name, size and time. Tests may change as they like. */
 function stateOf(root) {

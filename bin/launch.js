@@ -5,13 +5,12 @@
  * sources themselves, and an installed package its dist/; all need Node 24. An older Node starts the pinned one of the checkout's
  * node_modules and stays behind it as a relay for signals and the exit code.
  */
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
-import module from 'node:module';
-import os from 'node:os';
-import path from 'node:path';
-import v8 from 'node:v8';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { bundleOf } from './bundle.js';
+const { existsSync, readFileSync } = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
+const v8 = require('node:v8');
+const { bundleOf } = require('./bundle.js');
 
 /**
  * How V8 is to treat code, said before it has seen much. WebAssembly modules
@@ -38,7 +37,7 @@ const PINNED = {
 };
 const PLATFORM = `${process.platform}-${process.arch}`;
 
-const root = path.dirname(path.dirname(realpathSync(fileURLToPath(import.meta.url))));
+const root = path.dirname(__dirname);
 const modules = path.join(root, 'node_modules');
 const source = path.join(root, 'src', 'cli', 'launch.ts');
 const built = path.join(root, 'dist');
@@ -48,33 +47,33 @@ const isNewEnough = Number(process.versions.node.split('.')[0]) >= OLDEST;
 const canRunHere = isNewEnough && (!isCheckout || Boolean(process.features.typescript));
 
 /** Runs a program (`trapframe`, `trapframe-system-riscv64`) with the process's arguments. */
-export async function main(program) {
+exports.main = async function main(program) {
   if (isCheckout) await installWhatIsMissing(program);
   if (!canRunHere) return relay(program);
   const cache = cacheDirectory();
   const bundle = isCheckout ? await bundleOf(root, cache) : built;
   for (const flag of V8_FLAGS) v8.setFlagsFromString(flag);
-  const { launch } = bundle === undefined ? await fromSources(cache) : await fromBundle(bundle, cache, program);
+  const { launch } = bundle === undefined ? await fromSources(cache) : fromBundle(bundle, cache, program);
   const code = await launch(program, process.argv.slice(2));
   // Open handles (a terminal, a socket) must not keep a finished program.
   process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
-}
+};
 
 function fromSources(cache) {
   try {
-    module.enableCompileCache?.(path.join(cache, 'compile'));
+    require('node:module').enableCompileCache?.(path.join(cache, 'compile'));
   } catch {
     // Only a matter of speed.
   }
   return import(pathToFileURL(source).href);
 }
 
-async function fromBundle(bundle, cache, program) {
+function fromBundle(bundle, cache, program) {
   const entry = path.join(bundle, 'launch.cjs');
   if (!existsSync(entry)) {
     fail(program, `${entry} is missing`, 'install the package again, or run npm run build in a checkout');
   }
-  const { load } = await import(pathToFileURL(path.join(bundle, 'bundle-loader.js')).href);
+  const { load } = require(path.join(bundle, 'bundle-loader.cjs'));
   // Kinds of runs use different functions; a checkout's go when its bundle goes.
   const word = process.argv[2];
   const kind = program === 'trapframe' && /^[a-z]+$/.test(word) ? `${program}-${word}` : program;

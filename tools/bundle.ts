@@ -15,16 +15,23 @@ import { build, type BuildOptions, type Plugin } from 'esbuild';
 /** A module that runs in a thread of its own is named like this; it is started by its name. */
 const THREAD = /-worker\.ts$/;
 
+export interface Entries {
+  readonly library: string;
+  /** Of programs, whose code it keeps. */
+  readonly loader: string;
+  readonly programs: readonly string[];
+}
+
 /** What is bundled, relative to the root. Throws when two would get one name. */
-export function entries(root: string): { readonly modules: string[]; readonly programs: string[] } {
+export function entries(root: string): Entries {
   const files = readdirSync(path.join(root, 'src'), { recursive: true, encoding: 'utf8' });
   const threads = files.filter((file) => THREAD.test(file)).sort();
   const source = (file: string) => path.join('src', file);
-  const modules = ['index.ts', 'host/node/bundle-loader.ts'].map(source);
+  const [library, loader] = ['index.ts', 'host/node/bundle-loader.ts'].map(source);
   const programs = ['cli/launch.ts', ...threads].map(source);
-  const names = new Set([...modules, ...programs].map((file) => path.basename(file)));
-  if (names.size < modules.length + programs.length) throw new Error(`two of these have one name: ${programs}`);
-  return { modules, programs };
+  const all = [library, loader, ...programs].map((file) => path.basename(file));
+  if (new Set(all).size < all.length) throw new Error(`two of these have one name: ${programs}`);
+  return { library, loader, programs };
 }
 
 /** Node's own modules without their ESM faces, which run every lazy getter. */
@@ -44,6 +51,10 @@ const builtins: Plugin = {
 /** The last characters of a script tell it from others, for src/host/node/bundle-loader.ts. */
 const IDENTITY = 11;
 
+/** A script is a function, as CommonJS modules are: written here, it can be handed to V8 as it is read. */
+const HEAD = '(function (exports, require, module, __filename, __dirname) {';
+const TAIL = '})';
+
 /** What CommonJS has instead of `import.meta`; `codeCache` comes from src/host/node/bundle-loader.ts. */
 const META = `const importMeta = {
   url: process.getBuiltinModule('node:url').pathToFileURL(__filename).href,
@@ -53,11 +64,11 @@ const META = `const importMeta = {
 
 /**
  * Writes the bundles and their source maps (names and lines of src/, not its
- * text) into a directory: modules for who imports them, and programs as scripts,
- * whose compiled code can be kept.
+ * text) into a directory: a module for who imports the library, and programs as
+ * scripts, whose compiled code can be kept, with what loads them.
  */
 export async function bundle(root: string, into: string): Promise<void> {
-  const { modules, programs } = entries(root);
+  const { library, loader, programs } = entries(root);
   const common = {
     absWorkingDir: root,
     outdir: into,
@@ -71,15 +82,16 @@ export async function bundle(root: string, into: string): Promise<void> {
     sourcesContent: false,
     logLevel: 'silent',
   } as const satisfies BuildOptions;
-  const [, scripts] = await Promise.all([
-    build({ ...common, entryPoints: modules, format: 'esm' }),
+  const script = { ...common, format: 'cjs', outExtension: { '.js': '.cjs' }, minifyWhitespace: true } as const;
+  const [, , scripts] = await Promise.all([
+    build({ ...common, entryPoints: [library], format: 'esm' }),
+    build({ ...script, entryPoints: [loader] }),
     build({
-      ...common,
-      entryPoints: programs,
-      format: 'cjs',
-      outExtension: { '.js': '.cjs' },
+      ...script,
+      entryPoints: [...programs],
       define: { 'import.meta': 'importMeta' },
-      banner: { js: META },
+      banner: { js: `${HEAD}${META}` },
+      footer: { js: TAIL },
       write: false,
     }),
   ]);

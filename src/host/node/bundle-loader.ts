@@ -35,19 +35,30 @@ interface Kept {
   readonly size: number;
 }
 
-/** The exports of a bundle; `codeCache` is a directory, which need not exist. */
-export function load(file: string, codeCache: string): unknown {
+/** The exports of a bundle; `codeCache` is a directory, which need not exist. Without one no code is kept. */
+export function load(file: string, codeCache: string | undefined): unknown {
   // V8 takes code only where all of its flags are as they were when it was written.
-  v8.setFlagsFromString(budgetFlag(REGIONS_BUDGET));
+  if (codeCache !== undefined) v8.setFlagsFromString(budgetFlag(REGIONS_BUDGET));
   const text = readFileSync(file, 'latin1');
   const identity = text.slice(-IDENTITY);
-  const place = path.join(codeCache, path.basename(file));
-  const kept = readKept(place, identity);
-  const script = new vm.Script(`(function (exports, require, module, __filename, __dirname) {${text}\n})`, {
+  const place = codeCache === undefined ? undefined : path.join(codeCache, path.basename(file));
+  const kept = place === undefined ? undefined : readKept(place, identity);
+  const script = new vm.Script(text, {
     filename: file,
     cachedData: kept?.code,
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
+  mapPlaces(file);
+  if (place !== undefined) keepLater(script, place, identity, kept);
+  // What else is kept is of this script only.
+  const own = codeCache && path.join(codeCache, Buffer.from(identity).toString('hex'));
+  const made: { exports: unknown; readonly codeCache: string | undefined } = { exports: {}, codeCache: own };
+  script.runInThisContext()(made.exports, module.createRequire(file), made, file, path.dirname(file));
+  return made.exports;
+}
+
+/** Keeps what has been compiled when the program has started, if it is much more than was kept. */
+function keepLater(script: vm.Script, place: string, identity: string, kept: Kept | undefined): void {
   const size = script.cachedDataRejected === false ? (kept?.size ?? 0) : 0;
   const keep = () => {
     const now = v8.getHeapCodeStatistics().bytecode_and_metadata_size;
@@ -58,12 +69,6 @@ export function load(file: string, codeCache: string): unknown {
     keep();
   }, STARTED).unref();
   process.once('exit', () => clearTimeout(timer)).once('exit', keep);
-  mapPlaces(file);
-  // What else is kept is of this script only.
-  const own = path.join(codeCache, Buffer.from(identity).toString('hex'));
-  const made: { exports: unknown; readonly codeCache: string } = { exports: {}, codeCache: own };
-  script.runInThisContext()(made.exports, module.createRequire(file), made, file, path.dirname(file));
-  return made.exports;
 }
 
 function readKept(file: string, identity: string): Kept | undefined {

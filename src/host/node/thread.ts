@@ -11,15 +11,14 @@ export interface ThreadOptions extends Omit<WorkerOptions, 'eval' | 'workerData'
 
 const LOAD = `
 const { loader, entry, codeCache } = require('node:worker_threads').workerData;
-import(loader).then(({ load }) => load(entry, codeCache));
+require(loader).load(entry, codeCache);
 `;
 
 export function startThread(name: `${string}-worker`, { workerData, ...options }: ThreadOptions): Worker {
   const { url, codeCache } = import.meta;
   if (url.endsWith('.ts')) return new Worker(new URL(`./${name}.ts`, url), { ...options, workerData });
   const entry = new URL(`./${name.slice(name.lastIndexOf('/') + 1)}.cjs`, url);
-  if (codeCache === undefined) return new Worker(entry, { ...options, workerData });
-  const loader = new URL('./bundle-loader.js', url).href;
+  const loader = fileURLToPath(new URL('./bundle-loader.cjs', url));
   return new Worker(LOAD, {
     ...options,
     eval: true,
