@@ -16,6 +16,8 @@ import { oneRegion, pageTable, WRITABLE } from './physical-memory.ts';
 
 const WASM_PAGE = 65536;
 const PAGE = 4096;
+/** Pages of a block: what was never mapped is passed over by blocks. */
+const BLOCK_BITS = 10;
 
 /** What guest memory there is. All sizes and addresses are bytes, multiples of 4096. */
 export interface MemoryShape {
@@ -71,6 +73,8 @@ export class Space {
   /** Place of the table of pages, and the addresses it is for: 0 when there is none. */
   private readonly table: number;
   private readonly limit: number;
+  /** By block of the table: 1 where something has ever been mapped. */
+  private readonly touched: Uint8Array;
   private readonly listeners: ((pa: number, length: number) => void)[] = [];
 
   /** `below` is how many bytes the tables below guest memory take. */
@@ -78,6 +82,7 @@ export class Space {
     const { ramBase, ramSize, areas = [], mapped = 0 } = shape;
     this.table = Math.ceil(below / 64) * 64;
     this.limit = mapped;
+    this.touched = new Uint8Array(Math.ceil(mapped / (PAGE << BLOCK_BITS)));
     const tableSize = mapped === 0 ? 0 : (mapped / PAGE + 1) * 4;
     const host = Math.ceil((this.table + tableSize) / WASM_PAGE) * WASM_PAGE;
     this.backing = backingSize(shape);
@@ -165,6 +170,7 @@ export class Space {
     const entries = new Uint32Array(this.memory.buffer, this.table, this.limit / PAGE);
     const first = pa / PAGE;
     for (let n = 0; n < pages; n++) entries[first + n] = entry + n * step;
+    if (pages > 0) this.touched.fill(1, first >> BLOCK_BITS, ((first + pages - 1) >> BLOCK_BITS) + 1);
     for (const changed of this.listeners) changed(pa, length);
   }
 
@@ -189,13 +195,20 @@ export class Space {
     const from = pa / PAGE;
     const to = end / PAGE;
     const first = entries[from];
-    const step = first === 0 ? 0 : PAGE;
+    if (first === 0) return { length: this.holeFrom(entries, from, to) * PAGE, host: undefined, readOnly: true };
     let at = from + 1;
-    for (let want = first + step; at < to && entries[at] === want; want += step) at++;
-    const length = (at - from) * PAGE;
-    return first === 0
-      ? { length, host: undefined, readOnly: true }
-      : { length, host: first - (first % PAGE), readOnly: !(first & WRITABLE) };
+    for (let want = first + PAGE; at < to && entries[at] === want; want += PAGE) at++;
+    return { length: (at - from) * PAGE, host: first - (first % PAGE), readOnly: !(first & WRITABLE) };
+  }
+
+  /** Pages from `from` on, before `to`, where nothing is mapped. */
+  private holeFrom(entries: Uint32Array, from: number, to: number): number {
+    let at = from;
+    while (at < to && entries[at] === 0) {
+      const block = at >> BLOCK_BITS;
+      at = this.touched[block] ? at + 1 : (block + 1) << BLOCK_BITS;
+    }
+    return Math.min(at, to) - from;
   }
 
   /** Address in linear memory of a guest-physical byte; undefined where no memory is, or none to be written. */

@@ -33,6 +33,39 @@ function recorded(vm: KvmVmPort) {
   return { port, list };
 }
 
+test('what is mapped is found wherever it stands, in large holes, once and again', () => {
+  const MAPPED = 1 << 30;
+  const space = new Space(0, { ramBase: 0, ramSize: RAM, mapped: MAPPED });
+  const { host } = space.ram;
+  const found = () => {
+    const list: [number, number][] = [];
+    for (let pa = 0; pa < space.end; ) {
+      const piece = space.mappedFrom(pa, space.end);
+      if (piece.host !== undefined) list.push([pa / PAGE, piece.length / PAGE]);
+      pa += piece.length;
+    }
+    return list;
+  };
+  assert.deepEqual(found(), []);
+  // The last page of a stretch of 4 MiB and the first of the next, pages far apart, and the very last.
+  const places = [1023, 1024, 5000, 262143];
+  for (const page of places) space.map(page * PAGE, PAGE, host + 2 * PAGE, false);
+  assert.deepEqual(
+    found(),
+    places.map((page) => [page, 1]),
+  );
+  space.unmap(1024 * PAGE, 4096 * PAGE);
+  assert.deepEqual(found(), [
+    [1023, 1],
+    [262143, 1],
+  ]);
+  space.map(2047 * PAGE, 2 * PAGE, host, false);
+  assert.deepEqual(found()[1], [2047, 2]);
+  // As far as one asks, and no further.
+  assert.equal(space.mappedFrom(0, 100 * PAGE).length, 100 * PAGE);
+  assert.equal(space.mappedFrom(1 * PAGE, MAPPED).length, 1022 * PAGE);
+});
+
 test('slots follow the map: holes, read-only memory, memory that moves and comes together again', { skip }, () => {
   const kvm = openKvm();
   const vm = kvm.createVm();

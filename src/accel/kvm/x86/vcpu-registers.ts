@@ -111,7 +111,7 @@ export class VcpuRegisters {
     this.vcpu = vcpu;
     this.has = has;
     this.xsaveShape = xsave;
-    this.fields = MSR_FIELDS.filter(({ index }) => exchanges(vcpu, index));
+    this.fields = exchanged(vcpu, MSR_FIELDS);
     this.msrs = new Block(msrBytes(this.fields.length), KvmX86.getMsrs, KvmX86.setMsrs);
     // What is not the state's there, CR8 and the local APIC's base, stays.
     this.sregs.fetch(vcpu);
@@ -197,26 +197,40 @@ export class VcpuRegisters {
     if (takeNmi(events)) vcpu.ioctl(KvmX86.setVcpuEvents, this.events.bytes);
   }
 
-  /** KVM takes registers in order and stops at one whose value it does not like. */
   private loadMsrs(state: StateAccess): void {
     const { msrs, vcpu, fields } = this;
     encodeMsrs(state, fields, msrs.view);
     if (msrs.same()) return;
     msrs.forget();
-    for (let first = 0; first < fields.length; ) {
-      const rest = new Uint8Array(msrBytes(fields.length - first));
-      encodeMsrs(state, fields.slice(first), new DataView(rest.buffer));
-      const taken = setMsrs(vcpu, rest);
-      first += taken;
-      if (first < fields.length) this.refused.add(fields[first++].index);
-    }
+    const refused = inParts(vcpu, KvmX86.setMsrs, msrs.view);
+    for (const n of refused) this.refused.add(fields[n].index);
   }
 }
 
-/** How many of the list KVM took, from its beginning. */
-function setMsrs(vcpu: KvmVcpuPort, list: Uint8Array): number {
+/**
+ * KVM goes through a list of registers in order, and stops at one that it has not or whose value it does not like: what
+ * follows is asked for anew. Returns which ones of the list it stopped at.
+ */
+function inParts(vcpu: KvmVcpuPort, request: number, list: DataView): ReadonlySet<number> {
+  const stopped = new Set<number>();
+  const count = list.getUint32(0, true);
+  const all = new Uint8Array(list.buffer, list.byteOffset, msrBytes(count));
+  for (let first = 0; first < count; first++) {
+    const part = new Uint8Array(msrBytes(count - first));
+    new DataView(part.buffer).setUint32(0, count - first, true);
+    part.set(all.subarray(msrBytes(first)), msrBytes(0));
+    const done = someMsrs(vcpu, request, part);
+    all.set(part.subarray(msrBytes(0), msrBytes(done)), msrBytes(first));
+    first += done;
+    if (first < count) stopped.add(first);
+  }
+  return stopped;
+}
+
+/** How many of the list KVM did, from its beginning. */
+function someMsrs(vcpu: KvmVcpuPort, request: number, list: Uint8Array): number {
   try {
-    return vcpu.ioctl(KvmX86.setMsrs, list);
+    return vcpu.ioctl(request, list);
   } catch (error) {
     // One alone that is not taken is an error on some kernels.
     if (error instanceof KvmError && error.errno === 'EINVAL') return 0;
@@ -236,10 +250,19 @@ export function readMsr(vcpu: KvmVcpuPort, index: number): bigint | undefined {
   }
 }
 
-/** KVM has the register, and takes back what it gave. */
-function exchanges(vcpu: KvmVcpuPort, index: number): boolean {
-  const value = readMsr(vcpu, index);
-  return value !== undefined && writeMsr(vcpu, index, value);
+/** Those registers that KVM has, and for which it takes back what it gave. */
+function exchanged(vcpu: KvmVcpuPort, fields: readonly MsrField[]): readonly MsrField[] {
+  const without = (list: readonly MsrField[], stopped: ReadonlySet<number>) => list.filter((_, n) => !stopped.has(n));
+  const listOf = (list: readonly MsrField[]) => {
+    const view = new DataView(new ArrayBuffer(msrBytes(list.length)));
+    const indices = list.map(({ index }) => index);
+    listMsrs(indices, view);
+    return view;
+  };
+  const known = without(fields, inParts(vcpu, KvmX86.getMsrs, listOf(fields)));
+  const values = listOf(known);
+  inParts(vcpu, KvmX86.getMsrs, values);
+  return without(known, inParts(vcpu, KvmX86.setMsrs, values));
 }
 
 /** False where KVM does not take it. */
@@ -248,7 +271,7 @@ export function writeMsr(vcpu: KvmVcpuPort, index: number, value: bigint): boole
   const view = new DataView(bytes.buffer);
   listMsrs([index], view);
   view.setBigUint64(Msrs.header + Msrs.data, value, true);
-  return setMsrs(vcpu, bytes) === 1;
+  return someMsrs(vcpu, KvmX86.setMsrs, bytes) === 1;
 }
 
 export const readTsc = (vcpu: KvmVcpuPort): bigint => readMsr(vcpu, Msr.tsc) ?? 0n;
