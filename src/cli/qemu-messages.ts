@@ -3,13 +3,11 @@ import { OptionError } from './options-values.ts';
 
 export class Messages {
   private readonly program: string;
-  private readonly colour: boolean;
   private timestamps = false;
   private guest: string | undefined;
 
   constructor(program: string) {
     this.program = program;
-    this.colour = process.stderr.isTTY === true && !process.env['NO_COLOR'];
   }
 
   /** `-msg timestamp=on,guest-name=on`. */
@@ -36,6 +34,11 @@ export class Messages {
     const guest = this.guest === undefined ? '' : `${this.guest} `;
     // A carriage return as well: the terminal may be in raw mode.
     process.stderr.write(`${time}${guest}${line}${process.stderr.isTTY ? '\r\n' : '\n'}`);
+  }
+
+  /** Asked when there is something to say: most runs never open the stream. */
+  private get colour(): boolean {
+    return process.stderr.isTTY === true && !process.env['NO_COLOR'];
   }
 
   private paint(code: number, text: string): string {

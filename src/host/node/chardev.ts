@@ -1,6 +1,5 @@
 /** Opens character devices by their kind. */
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
-import { Socket } from 'node:net';
 import { HostError } from '../../bits/errors.ts';
 import { Channel } from './chardev-channel.ts';
 import type { SocketSpec } from './sockets.ts';
@@ -60,6 +59,7 @@ async function open(spec: ChardevSpec, tee?: (bytes: Uint8Array) => void): Promi
 /** A pair of FIFOs `path.in` and `path.out`, or one for both ways. */
 function openPipe(path: string, tee?: (bytes: Uint8Array) => void): Channel {
   const pair = existsSync(`${path}.in`) && existsSync(`${path}.out`);
+  const { Socket } = process.getBuiltinModule('node:net'); // few machines have one, and it takes long to load
   // Opened for both ways, so that opening waits for nobody and an end of the other side is no end of file.
   const flags = constants.O_RDWR | constants.O_NONBLOCK;
   const input = new Socket({ fd: openPath(pair ? `${path}.in` : path, flags) });

@@ -45,13 +45,26 @@ interface Koffi {
   };
 }
 
-function koffi(): Ffi | undefined {
-  let loaded: Koffi;
-  try {
-    loaded = createRequire(import.meta.url)('koffi') as Koffi;
-  } catch {
-    return undefined; // not installed, or not for this system
+/**
+ * The package of this platform alone, which koffi would choose, or koffi itself: what it puts around that, warnings of
+ * old names, takes as long to load (5 ms).
+ */
+function loadKoffi(): Koffi | undefined {
+  const require = createRequire(import.meta.url);
+  for (const name of [`@koromix/koffi-${process.platform}-${process.arch}`, 'koffi']) {
+    try {
+      const loaded = require(name) as Partial<Koffi>;
+      if (loaded.load && loaded.view && loaded.address) return loaded as Koffi;
+    } catch {
+      // Not installed, not for this system, or installed in koffi's own directory.
+    }
   }
+  return undefined;
+}
+
+function koffi(): Ffi | undefined {
+  const loaded = loadKoffi();
+  if (!loaded) return undefined;
   const library = loaded.load(null);
   const types: Readonly<Record<FfiType, string>> = {
     int: 'int32_t',

@@ -3,7 +3,7 @@
  * second or two, so a program that will need it calls `prepareCompiler` first.
  */
 import { availableParallelism } from 'node:os';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
+import type { MessagePort, Worker } from 'node:worker_threads';
 import type { CompilerPort, FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
 import { startThread } from './thread.ts';
 
@@ -15,6 +15,7 @@ interface Started {
 let ready: Started | undefined;
 
 function start(isa?: string): Started {
+  const { MessageChannel } = process.getBuiltinModule('node:worker_threads');
   const { port1, port2 } = new MessageChannel();
   const worker = startThread('jit-worker', {
     workerData: { port: port2, isa },
@@ -40,6 +41,7 @@ export function openCompiler(): CompilerPort | undefined {
   if (availableParallelism() === 1) return undefined;
   const { worker, port } = ready ?? start();
   ready = undefined;
+  const { receiveMessageOnPort } = process.getBuiltinModule('node:worker_threads');
   return {
     post: (message: ToCompiler) => port.postMessage(message),
     receive: () => receiveMessageOnPort(port)?.message as FromCompiler | undefined,

@@ -6,7 +6,6 @@
  * emulator what they always mean; without it they go to the guest.
  */
 import { fstatSync, writeSync } from 'node:fs';
-import { isatty } from 'node:tty';
 import { Channel } from './chardev-channel.ts';
 import type { Sink } from './chardev-output.ts';
 
@@ -92,8 +91,7 @@ function signalKeys(bytes: Uint8Array, terminal: Terminal): Uint8Array {
 
 /** How to write to standard output without blocking on a slow pipe and without losing order. */
 function stdoutSink(): Sink {
-  const kind = isatty(1) ? 'direct' : pipeLike() ? 'stream' : 'direct';
-  return kind === 'direct' ? directSink(1) : streamSink();
+  return pipeLike() ? streamSink() : directSink(1);
 }
 
 function pipeLike(): boolean {

@@ -3,7 +3,7 @@
  * `NAME-worker.ts`, or in a bundle its file beside ours.
  */
 import { fileURLToPath } from 'node:url';
-import { Worker, type WorkerOptions } from 'node:worker_threads';
+import type { Worker, WorkerOptions } from 'node:worker_threads';
 
 export interface ThreadOptions extends Omit<WorkerOptions, 'eval' | 'workerData'> {
   readonly workerData: object;
@@ -15,6 +15,8 @@ require(loader).load(entry, codeCache);
 `;
 
 export function startThread(name: `${string}-worker`, { workerData, ...options }: ThreadOptions): Worker {
+  // Loaded when a thread is started: a single vCPU under KVM needs none.
+  const { Worker } = process.getBuiltinModule('node:worker_threads');
   const { url, codeCache } = import.meta;
   if (url.endsWith('.ts')) return new Worker(new URL(`./${name}.ts`, url), { ...options, workerData });
   const entry = new URL(`./${name.slice(name.lastIndexOf('/') + 1)}.cjs`, url);
