@@ -21,6 +21,16 @@ const describe = (topic: Parameters<Asker['control']['machine']['describe']>[0],
 });
 const withNewline = (text: string) => (text === '' || text.endsWith('\n') ? text : text + '\n');
 
+/** Of the monitor's processor; unknown where its kind has none. */
+const processor = (topic: 'mem' | 'tlb', help: string): Topic => ({
+  help,
+  run({ control, cpu }) {
+    const { text } = control.machine.vcpus[cpu] ?? {};
+    if (!text) throw new ControlError(`'info ${topic}' is not there for this processor`);
+    return withNewline(text[topic]());
+  },
+});
+
 export const TOPICS: Readonly<Record<string, Topic>> = {
   block: {
     help: 'show the block devices',
@@ -28,7 +38,7 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
       control.info
         .blocks()
         .map(({ device, file, readOnly }) => `${device}: ${file} (raw${readOnly ? ', read-only' : ''})\n`)
-        .join(''),
+        .join('\n'),
   },
   chardev: {
     help: 'show the character devices',
@@ -60,6 +70,7 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
   jit: describe('jit', 'show what the compiler has done'),
   kvm: describe('kvm', 'show KVM information, and what has left it for which reasons'),
   lapic: describe('lapic', 'show local APIC state'),
+  mem: processor('mem', 'show the active virtual memory mappings'),
   mice: {
     help: 'show which guest mouse is receiving events',
     run({ control }) {
@@ -70,11 +81,24 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
         .join('');
     },
   },
-  mtree: describe('mtree', 'show the memory map'),
+  memory_size_summary: {
+    help: 'show the amount of initially allocated and present hotpluggable (if enabled) memory in bytes.',
+    run: ({ control }) => `base memory: ${control.info.memory}\nplugged memory: 0\n`,
+  },
+  mtree: {
+    parameters: '[-f]',
+    help: 'show memory tree (-f: dump flat view for address spaces)',
+    run({ control: { machine } }, argument) {
+      if (argument !== undefined && argument !== '-f')
+        return `mtree: unsupported option ${argument}\nTry "help info mtree" for more information\n`;
+      return withNewline(machine.describe(argument === '-f' ? 'flat-mtree' : 'mtree'));
+    },
+  },
   name: {
     help: 'show the name of the machine',
     run: ({ control }) => (control.info.name ? control.info.name + '\n' : ''),
   },
+  network: describe('network', 'show the network state'),
   pci: describe('pci', 'show PCI information'),
   pic: describe('pic', 'show PIC state'),
   qtree: describe('qtree', 'show the devices'),
@@ -85,7 +109,7 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
       const { vcpus } = control.machine;
       if (argument === '-a') return vcpus.map(registersText).join('');
       const index = argument === undefined ? cpu : Number(argument);
-      if (!vcpus[index]) throw new ControlError('CPU not available');
+      if (!vcpus[index]) return `CPU#${argument} not available\n`;
       return registersText(vcpus[index]);
     },
   },
@@ -97,6 +121,7 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
       return `VM status: paused (${state})\n`;
     },
   },
+  tlb: processor('tlb', 'show virtual to physical memory mappings'),
   uuid: {
     help: 'show the UUID of the machine',
     run: ({ control }) => `${control.info.uuid ?? '00000000-0000-0000-0000-000000000000'}\n`,
@@ -106,6 +131,6 @@ export const TOPICS: Readonly<Record<string, Topic>> = {
 
 /** Topics that QEMU has and this monitor does not. */
 export const OTHER_TOPICS: readonly string[] =
-  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads mem memdev memory-devices memory_size_summary migrate migrate_capabilities migrate_parameters network numa opcount profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
+  'accelerators balloon block-jobs blockstats capture cryptodev dirty_rate dump hotpluggable-cpus iothreads memdev memory-devices migrate migrate_capabilities migrate_parameters numa opcount profile qdm qom-tree ramblock rdma replay rocker rocker-of-dpa-flows rocker-of-dpa-groups rocker-ports roms snapshots spice stats sync-profile tpm trace-events usb usbhost usernet vcpu_dirty_limit virtio virtio-queue-element virtio-queue-status virtio-status virtio-vhost-queue-status vm-generation-id vnc'.split(
     ' ',
   );

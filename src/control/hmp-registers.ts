@@ -1,4 +1,4 @@
-/** `info registers` in QEMU's layout for RISC-V, and the ABI's register names for `$name`. */
+/** `info registers` in QEMU's layout, and the names for `$name`: the spec's, the ABI's, and QEMU's own for x86. */
 import type { VcpuView } from '../machine/api.ts';
 
 const X = 'zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6'.split(
@@ -10,6 +10,7 @@ const F =
   );
 
 export function registersText(vcpu: VcpuView): string {
+  if (vcpu.text) return vcpu.text.registers();
   const names = vcpu.registerNames();
   const hex = (name: string) => BigInt.asUintN(64, vcpu.readRegister(name)).toString(16).padStart(16, '0');
   let text = `\nCPU#${vcpu.index}\n`;
@@ -30,8 +31,19 @@ export function registersText(vcpu: VcpuView): string {
 /** A register by the spec's name or the ABI's; undefined when there is none. */
 export function registerByName(vcpu: VcpuView, name: string): bigint | undefined {
   const names = vcpu.registerNames();
+  if (names.includes('rip')) return x86Register(vcpu, name);
   const x = name === 'fp' ? 8 : X.indexOf(name);
   const f = F.indexOf(name);
   const real = names.includes(name) ? name : x >= 0 ? `x${x}` : f >= 0 ? `f${f}` : name;
+  return names.includes(real) ? vcpu.readRegister(real) : undefined;
+}
+
+/** QEMU's short names for x86, whose width is the processor's; `pc` is linear. */
+const X86: Readonly<Record<string, string>> = { sp: 'rsp', fp: 'rbp', eip: 'rip' };
+function x86Register(vcpu: VcpuView, name: string): bigint | undefined {
+  if (name === 'pc') return vcpu.readRegister('rip') + vcpu.readRegister('cs_base');
+  const names = vcpu.registerNames();
+  const wide = X86[name] ?? (/^e..$/.test(name) ? `r${name.slice(1)}` : name);
+  const real = names.includes(name) ? name : wide;
   return names.includes(real) ? vcpu.readRegister(real) : undefined;
 }

@@ -7,7 +7,7 @@
 import { ACTIONS } from '../machine/actions.ts';
 import { switchAccelerator } from './switch-accelerator.ts';
 import { type Control, ControlError } from './hub.ts';
-import { dump, type Format, parseFormat, printed } from './hmp-dump.ts';
+import { dump, dumpCode, type Format, parseFormat, printed, remembered } from './hmp-dump.ts';
 import { Scanner } from './hmp-expression.ts';
 import { OTHER_TOPICS, TOPICS } from './hmp-info.ts';
 import { registerByName } from './hmp-registers.ts';
@@ -37,6 +37,12 @@ export class Hmp {
     if (!this.control.machine.vcpus[index]) return false;
     this.cpu = index;
     return true;
+  }
+
+  takeFormat(scanner: Scanner): Format {
+    const format = parseFormat(scanner, this.format, true);
+    this.format = remembered(this.format, format);
+    return format;
   }
 
   /** Runs one line; what goes wrong is text as well. */
@@ -130,7 +136,12 @@ function memory(help: string, read: (hmp: Hmp, at: bigint, length: number) => Ui
       const format = parseFormat(scanner, hmp.format, true);
       const address = scanner.expression();
       if (!scanner.done) return '';
-      hmp.format = format;
+      hmp.format = remembered(hmp.format, format);
+      if (format.letter === 'i') {
+        const { text: processor } = hmp.control.machine.vcpus[hmp.cpu] ?? {};
+        if (!processor) throw new ControlError("there is no disassembler for this processor; use format 'x'");
+        return dumpCode(format.count, BigInt.asUintN(64, address), processor, (at, length) => read(hmp, at, length));
+      }
       return dump(format, address, (at, length) => read(hmp, at, length));
     },
   };
@@ -169,6 +180,28 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     parameters: '[cmd]',
     help: 'show the help',
     run: (_, scanner) => helpText(scanner.word(), scanner.word()),
+  },
+  i: {
+    parameters: '/fmt addr[.index]',
+    help: 'I/O port read',
+    run(hmp, scanner) {
+      const format = hmp.takeFormat(scanner);
+      let port = Number(BigInt.asUintN(16, scanner.expression()));
+      let index: bigint | undefined;
+      if (scanner.peek() === '.') {
+        scanner.at++;
+        index = scanner.expression();
+      }
+      if (!scanner.done) return '';
+      const ports = portsOf(hmp);
+      if (index !== undefined) {
+        ports.write(port, 1, Number(BigInt.asUintN(8, index)));
+        port = (port + 1) & 0xffff;
+      }
+      const { size, letter } = PORT_SIZES[format.size];
+      const value = ports.read(port, size).toString(16);
+      return `port${letter}[0x${port.toString(16).padStart(4, '0')}] = 0x${value.padStart(2 * format.size, '0')}\n`;
+    },
   },
   info: { parameters: '[subcommand]', help: 'show various information about the machine', run: info },
   log: {
@@ -219,8 +252,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   nmi: {
     help: 'inject an NMI',
-    run() {
-      throw new ControlError('this feature or command is not currently supported');
+    run({ control: { machine } }, scanner) {
+      if (!scanner.done) return '';
+      if (!machine.nmi) throw new ControlError('this feature or command is not currently supported');
+      machine.nmi();
+      return '';
+    },
+  },
+  o: {
+    parameters: '/fmt addr value',
+    help: 'I/O port write',
+    run(hmp, scanner) {
+      const format = hmp.takeFormat(scanner);
+      const port = Number(BigInt.asUintN(16, scanner.expression()));
+      const value = Number(BigInt.asUintN(32, scanner.expression()));
+      if (scanner.done) portsOf(hmp).write(port, PORT_SIZES[format.size].size, value);
+      return '';
     },
   },
   pmemsave: {
@@ -295,6 +342,19 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   ),
 };
 
+/** Accesses by the size of a format; ports have no more than 32 bits, and what is wider is taken for a byte. */
+const PORT_SIZES = {
+  1: { size: 1, letter: 'b' },
+  2: { size: 2, letter: 'w' },
+  4: { size: 4, letter: 'l' },
+  8: { size: 1, letter: 'b' },
+} as const;
+
+function portsOf({ control: { machine } }: Hmp): NonNullable<Control['machine']['ports']> {
+  if (!machine.ports) throw new ControlError('this machine has no I/O ports');
+  return machine.ports;
+}
+
 async function save(
   scanner: Scanner,
   name: string,
@@ -342,6 +402,6 @@ function helpText(name?: string, topic?: string): string {
 
 /** Commands that QEMU has and this monitor does not. */
 const OTHER_COMMANDS: readonly string[] =
-  'announce_self balloon block_job_cancel block_job_complete block_job_pause block_job_resume block_job_set_speed block_resize block_set_io_throttle block_stream boot_set calc_dirty_rate cancel_vcpu_dirty_limit change chardev-add chardev-change chardev-remove chardev-send-break client_migrate_info closefd commit delvm device_add device_del drive_add drive_backup drive_del drive_mirror dump-guest-memory dumpdtb eject exit_preconfig expire_password gdbserver getfd gpa2hpa gpa2hva hostfwd_add hostfwd_remove i loadvm logfile migrate migrate_cancel migrate_continue migrate_incoming migrate_pause migrate_recover migrate_set_capability migrate_set_parameter migrate_start_postcopy mouse_set nbd_server_add nbd_server_remove nbd_server_start nbd_server_stop netdev_add netdev_del o object_add object_del pcie_aer_inject_error qemu-io qom-get qom-list qom-set replay_break replay_delete_break replay_seek ringbuf_read ringbuf_write savevm set_link set_password set_vcpu_dirty_limit singlestep snapshot_blkdev snapshot_blkdev_internal snapshot_delete_blkdev_internal stopcapture sync-profile trace-event wavcapture x_colo_lost_heartbeat'.split(
+  'announce_self balloon block_job_cancel block_job_complete block_job_pause block_job_resume block_job_set_speed block_resize block_set_io_throttle block_stream boot_set calc_dirty_rate cancel_vcpu_dirty_limit change chardev-add chardev-change chardev-remove chardev-send-break client_migrate_info closefd commit delvm device_add device_del drive_add drive_backup drive_del drive_mirror dump-guest-memory dumpdtb eject exit_preconfig expire_password gdbserver getfd gpa2hpa gpa2hva hostfwd_add hostfwd_remove loadvm logfile migrate migrate_cancel migrate_continue migrate_incoming migrate_pause migrate_recover migrate_set_capability migrate_set_parameter migrate_start_postcopy mouse_set nbd_server_add nbd_server_remove nbd_server_start nbd_server_stop netdev_add netdev_del object_add object_del pcie_aer_inject_error qemu-io qom-get qom-list qom-set replay_break replay_delete_break replay_seek ringbuf_read ringbuf_write savevm set_link set_password set_vcpu_dirty_limit singlestep snapshot_blkdev snapshot_blkdev_internal snapshot_delete_blkdev_internal stopcapture sync-profile trace-event wavcapture x_colo_lost_heartbeat'.split(
     ' ',
   );

@@ -171,8 +171,10 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     },
   },
   'inject-nmi': {
-    run() {
-      throw new ControlError('this feature or command is not currently supported');
+    run({ machine }) {
+      if (!machine.nmi) throw new ControlError('this feature or command is not currently supported');
+      machine.nmi();
+      return {};
     },
   },
   'human-monitor-command': {

@@ -19,6 +19,8 @@ export class TestMachine implements MachineApi {
   readonly log: string[] = [];
   display?: MachineApi['display'];
   input?: MachineInput;
+  ports?: MachineApi['ports'];
+  nmi?: MachineApi['nmi'];
   private readonly listeners = new Map<string, Set<(value: never) => void>>();
 
   constructor(cpus = 1) {

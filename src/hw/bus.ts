@@ -5,7 +5,7 @@
  * which the CPU turns into an access fault or, on a PC, into all ones.
  */
 import type { AccessSize, Mmio } from './device.ts';
-import { type Window, Windows } from './windows.ts';
+import { type Span, type Window, Windows } from './windows.ts';
 
 export type { Window } from './windows.ts';
 
@@ -31,6 +31,11 @@ export class Bus {
   /** Every window that is shown, in order of address. */
   list(): readonly Window[] {
     return this.windows.list();
+  }
+
+  /** Who answers where: pieces in order of address. */
+  spans(): readonly Span[] {
+    return this.windows.spans();
   }
 
   /** Counts changes of what is shown where. */

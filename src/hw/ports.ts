@@ -7,7 +7,7 @@
  * the ISA bus does it.
  */
 import type { AccessSize, Mmio } from './device.ts';
-import { type Window, Windows } from './windows.ts';
+import { type Span, type Window, Windows } from './windows.ts';
 
 const PORTS = 0x1_0000;
 
@@ -24,6 +24,11 @@ export class PortBus {
 
   list(): readonly Window[] {
     return this.windows.list();
+  }
+
+  /** Who answers where: pieces in order of address. */
+  spans(): readonly Span[] {
+    return this.windows.spans();
   }
 
   find(port: number): Window | undefined {

@@ -44,6 +44,23 @@ export interface MachineEvents {
   watchdog: { readonly action: Actions['watchdog'] };
 }
 
+/** An instruction as an assembler writes it. */
+export interface CodeText {
+  readonly length: number;
+  readonly mnemonic: string;
+  readonly operands: string;
+}
+
+/** What a monitor shows of a processor, in QEMU's lines. */
+export interface ProcessorText {
+  registers(): string;
+  /** What its page tables map: stretches, and pages. */
+  mem(): string;
+  tlb(): string;
+  /** The instruction that `bytes` begin with, if it stood at `pc`; undefined: none, or not all of it is there. */
+  code(bytes: Uint8Array, pc: bigint): CodeText | undefined;
+}
+
 export interface VcpuView {
   readonly index: number;
   readonly instructions: number;
@@ -52,6 +69,8 @@ export interface VcpuView {
   readRegister(name: string): bigint;
   writeRegister(name: string, value: bigint): void;
   translate(virtual: bigint): number | undefined;
+  /** Absent where the processor's kind has no text of its own. */
+  readonly text?: ProcessorText;
 }
 
 /** A key by its name or by its number (see keyOfNumber in hw/qkeycode.ts). */
@@ -68,6 +87,18 @@ export interface MachineInput {
   /** Pointers, the one that gets events first. */
   pointers(): readonly { readonly name: string; readonly absolute: boolean }[];
 }
+
+export type MachineTopic =
+  | 'qtree'
+  | 'mtree'
+  | 'flat-mtree'
+  | 'jit'
+  | 'kvm'
+  | 'pic'
+  | 'lapic'
+  | 'irq'
+  | 'pci'
+  | 'network';
 
 export interface MachineApi {
   readonly name: string;
@@ -107,8 +138,15 @@ export interface MachineApi {
   /** Guest-physical memory; undefined where there is neither RAM nor a window that is memory (Bus.peek). */
   readMemory(address: number, length: number): Uint8Array | undefined;
   writeMemory(address: number, data: Uint8Array): boolean;
+  /** I/O ports, where the machine has them; the guest's devices see an access as any other. */
+  readonly ports?: {
+    read(port: number, size: 1 | 2 | 4): number;
+    write(port: number, size: 1 | 2 | 4, value: number): void;
+  };
+  /** Presses the button for a non-maskable interrupt; absent where there is none. */
+  nmi?(): void;
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void;
   /** Lines for `info qtree`, `info mtree`, ... */
-  describe(topic: 'qtree' | 'mtree' | 'block' | 'chardev' | 'jit' | 'kvm' | 'pic' | 'lapic' | 'irq' | 'pci'): string;
+  describe(topic: MachineTopic): string;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -6,7 +6,7 @@ import type { AcceleratorName, SwitchingAccelerator } from '../accel/switching.t
 import type { WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { DeviceLog, Dma } from '../hw/device.ts';
 import type { DisplaySource } from '../hw/display.ts';
-import type { MachineInput, VcpuView } from './api.ts';
+import type { MachineInput, ProcessorText, VcpuView } from './api.ts';
 import type { MachineBoard } from './board.ts';
 import type { MachineConfig } from './config.ts';
 import { type MachineClock, RealClock, VirtualClock } from './machine-clock.ts';
@@ -36,6 +36,8 @@ export interface MachineParts {
   readonly chips?: () => void;
   readonly display?: DisplaySource;
   readonly input?: MachineInput;
+  /** Of each vCPU, where its kind has one. */
+  readonly text?: readonly ProcessorText[];
 }
 
 /** Of the accelerator's options those that the host gives. */
@@ -124,7 +126,7 @@ export function dmaOf(accel: SpaceAccelerator): Dma {
 }
 
 /** A vCPU for embedders; `changed` is told when a register was written. */
-export function view(vcpu: StateVcpu, changed: () => void): VcpuView {
+export function view(vcpu: StateVcpu, changed: () => void, text?: ProcessorText): VcpuView {
   const { state } = vcpu;
   return {
     index: vcpu.index,
@@ -142,5 +144,6 @@ export function view(vcpu: StateVcpu, changed: () => void): VcpuView {
       changed();
     },
     translate: (virtual) => vcpu.translate(virtual),
+    text,
   };
 }

@@ -9,9 +9,9 @@ import type { AcceleratorName } from '../accel/switching.ts';
 import type { WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { DeviceLog } from '../hw/device.ts';
 import { type Actions, DEFAULT_ACTIONS, panicAction } from './actions.ts';
-import type { MachineApi, MachineEvents, RunState, ShutdownCause, VcpuView } from './api.ts';
+import type { MachineApi, MachineEvents, MachineTopic, RunState, ShutdownCause, VcpuView } from './api.ts';
 import type { MachineConfig } from './config.ts';
-import { type DescribeTopic, describe } from './machine-describe.ts';
+import { describe } from './machine-describe.ts';
 import type { MachineHost } from './machine-host.ts';
 import { kernelCounters, kvmStatistics } from './kvm-statistics.ts';
 import { assemble } from './machine-assemble.ts';
@@ -33,6 +33,8 @@ export class Machine implements MachineApi {
   readonly vcpus: readonly VcpuView[];
   readonly display: MachineApi['display'];
   readonly input: MachineApi['input'];
+  readonly ports: MachineApi['ports'];
+  readonly nmi: MachineApi['nmi'];
   /** What went wrong inside, when the state is `internal-error`. */
   error: unknown;
   private readonly config: MachineConfig;
@@ -79,7 +81,7 @@ export class Machine implements MachineApi {
     this.loop = loop;
     this.board = board;
     this.log = log;
-    this.vcpus = accel.vcpus.map((vcpu, index) => view(vcpu, () => loop.attend(index)));
+    this.vcpus = accel.vcpus.map((vcpu, index) => view(vcpu, () => loop.attend(index), parts.text?.[index]));
     // A guest that ends the emulator with a code of its own (isa-debug-exit) does so whatever the actions are.
     outcome.poweroff = (code) => this.ask({ kind: 'poweroff', code, ends: code !== 0 });
     outcome.panic = (event) => this.panicked(event);
@@ -87,6 +89,30 @@ export class Machine implements MachineApi {
     outcome.reset = () => this.ask({ kind: 'reset' });
     outcome.suspend = () => this.ask({ kind: 'suspend' });
     outcome.wake = (cause) => void this.wake(cause);
+    const { ports } = board;
+    if (ports) {
+      // A device may be in the kernel; and what it does may wake processors.
+      const accessed = () => {
+        this.chips();
+        loop.attendAll();
+      };
+      this.ports = {
+        read(port, size) {
+          accessed();
+          return ports.read(port, size);
+        },
+        write(port, size, value) {
+          accessed();
+          ports.write(port, size, value);
+        },
+      };
+    }
+    if (board.nmiButton) {
+      this.nmi = () => {
+        this.chips();
+        board.nmiButton?.();
+      };
+    }
     this.resetAll();
   }
 
@@ -184,7 +210,7 @@ export class Machine implements MachineApi {
     return () => set.delete(listener);
   }
 
-  describe(topic: DescribeTopic): string {
+  describe(topic: MachineTopic): string {
     if (topic === 'pic' || topic === 'lapic') this.chips();
     return describe(topic, this.config, this.board, this.accel);
   }

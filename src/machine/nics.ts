@@ -91,3 +91,19 @@ function explicitMac({ driver, properties: { mac } }: DeviceConfig): Uint8Array 
     return Uint8Array.from(mac.split(/[:-]/), (byte) => Number.parseInt(byte, 16));
   throw new ConfigError('property-value', `${driver}: mac=${mac} is no address`, 'as in mac=52:54:00:12:34:56');
 }
+
+/** `info network`: cards, and the networks that they are on. */
+export function describeNics(config: MachineConfig): string {
+  const count = new Map<string, number>();
+  return config.devices
+    .filter(({ driver }) => isNic(driver))
+    .flatMap((device) => {
+      const { driver, id, properties } = device;
+      const number = count.get(driver) ?? 0;
+      count.set(driver, number + 1);
+      const mac = [...macOf(device, config)].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+      const card = `${id ?? `${driver}.${number}`}: index=0,type=nic,model=${driver},macaddr=${mac}`;
+      return properties['netdev'] === undefined ? [card] : [card, ` \\ ${properties['netdev']}: index=0`];
+    })
+    .join('\n');
+}

@@ -72,6 +72,10 @@ const CLASSES: Readonly<Record<number, string>> = {
   3077: 'SMBus',
 };
 
+/** QEMU has unknown ones in decimal in one place and in hexadecimal in another. */
+export const className = (type: number, radix = 10): string =>
+  CLASSES[type] ?? `Class ${type.toString(radix).padStart(4, '0')}`;
+
 /** Where a register of a bridge's window begins and ends. */
 function bridgeLines(fn: PciFunction): string[] {
   const byte = (at: number) => fn.readConfig(at, 1);
@@ -103,8 +107,7 @@ function describeFunction(fn: PciFunction, bus: number): string[] {
     `device ${`${fn.devfn >> 3}`.padStart(3)}`,
     `function ${fn.devfn & 7}:`,
   ];
-  const name = CLASSES[type] ?? `Class ${`${type}`.padStart(4, '0')}`;
-  const lines = [`  ${place.join(', ')}`, `    ${name}: PCI device ${hex(word(0), 4)}:${hex(word(2), 4)}`];
+  const lines = [`  ${place.join(', ')}`, `    ${className(type)}: PCI device ${hex(word(0), 4)}:${hex(word(2), 4)}`];
   if (!isType1) lines.push(`      PCI subsystem ${hex(word(0x2c), 4)}:${hex(word(0x2e), 4)}`);
   const pin = fn.readConfig(0x3d, 1);
   if (pin) lines.push(`      IRQ ${fn.readConfig(0x3c, 1)}, pin ${String.fromCharCode(64 + pin)}`);

@@ -30,6 +30,7 @@ import { rateBits, timeStamp } from '../isa/x86/time-stamp.ts';
 import { cpuidOptions, x86CpuModel, missingCr4 } from './x86-cpu.ts';
 import { X86EventLog } from './x86-event-log.ts';
 import { processorSignature, X86HostCalls } from './x86-host-calls.ts';
+import { x86Monitor } from './x86-monitor.ts';
 
 /** What KVM here offers processors, and when that was asked: milliseconds of the host. */
 let known: { readonly offer: KvmCpuOffer; readonly at: number } | undefined;
@@ -279,7 +280,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   router.onPressed = () => board.suspendToRam?.onWake('other');
   const input = board.inputs.length > 0 ? router : undefined;
   const chips = () => irqchip?.home();
-  return { accel, hooks, clock, loop, board, log, outcome, resetCpus, chips, display: board.display, input };
+  const text = vcpus.map((vcpu) => x86Monitor(vcpu, (address, length) => accel.space.range(address, length)));
+  return { accel, hooks, clock, loop, board, log, outcome, resetCpus, chips, display: board.display, input, text };
 }
 
 /** The space as a PC board shows it to its guest. */
