@@ -65,7 +65,7 @@ export function x86Monitor(vcpu: StateVcpu, read: ReadPhysical): ProcessorText {
     mem: () => mappedStretches(state(), read),
     tlb: () => mappedPages(state(), read),
     code(bytes, pc): CodeText | undefined {
-      decoder ??= new Decoder(rows);
+      decoder ??= new Decoder(rows());
       const decoded = decoder.decode((at) => bytes[at], modeOf(state()));
       if (decoded === SHORT || 'illegal' in decoded) return undefined;
       return { length: decoded.length, ...disassemble(decoded, pc) };

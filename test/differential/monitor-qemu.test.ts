@@ -145,7 +145,7 @@ interface Piece {
 function instructions(bits: Bits, random: Random): { code: Uint8Array; pieces: Piece[] } {
   const code = new Uint8Array(SLOTS * 16).fill(0x90);
   const pieces: Piece[] = [];
-  for (const row of rows) {
+  for (const row of rows()) {
     if (!exists(row, bits) || pieces.length === SLOTS) continue;
     const place = { bits, ip: 0, target: random.below(0x8000), jump: random.below(200), dataBase: 0, fsBase: 0 };
     const { bytes } = encode(row, random, { ...place, gsBase: 0, wrong: false });
