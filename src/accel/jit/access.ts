@@ -19,6 +19,8 @@ export interface AccessTemps {
   readonly va: number;
   /** i32 local for the TLB entry. */
   readonly entry: number;
+  /** i64 local for its tag. */
+  readonly tag: number;
   /** See `Isa.unaligned`. */
   readonly unaligned: boolean;
 }
@@ -26,6 +28,9 @@ export interface AccessTemps {
 /**
  * Pushes the linear-memory address of the access. `regime` undefined: the one
  * in force at run time. `slow` pushes an address or leaves.
+ *
+ * Both ways meet before the address is added up: V8 knows that a sum fills a
+ * register, and extends the result of a call by an instruction of its own.
  */
 export function pushHostAddress(
   e: Emitter,
@@ -36,7 +41,7 @@ export function pushHostAddress(
   regime: number | undefined,
   slow: () => void,
 ): void {
-  const { va, entry } = temps;
+  const { va, entry, tag } = temps;
   e.value(address);
   e.tee(va);
   pushTlbIndex(e);
@@ -55,18 +60,31 @@ export function pushHostAddress(
   }
   e.tee(entry);
   e.memory(op.I64_LOAD, table);
+  e.tee(tag);
   if (temps.unaligned) pushPage(e, va, 1, size - 1);
   else pushPage(e, va, size, 0);
   e.op(op.i64Compare.ne);
   e.if(true, 'i32');
+  keepTag(e, tag);
   slow();
-  e.else();
   e.get(va);
   e.op(op.I32_WRAP);
+  e.op(op.i32Integer.sub);
+  e.else();
   e.get(entry);
   e.memory(op.I32_LOAD, table + 8);
-  e.op(op.i32Integer.add);
   e.end();
+  e.get(va);
+  e.op(op.I32_WRAP);
+  e.op(op.i32Integer.add);
+}
+
+/**
+ * Uses a tag where the look failed. V8 makes a load that only a comparison uses an operand of it, and executes it once
+ * more by itself.
+ */
+export function keepTag(e: Emitter, tag: number): void {
+  storeCell(e, CELL.tag, () => e.get(tag), op.I64_STORE);
 }
 
 /**

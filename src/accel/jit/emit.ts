@@ -29,6 +29,13 @@ export interface Lowering {
 
 const VOID = 0x40;
 
+/** Whether all that is done under a condition ends with an exception: it will seldom hold. */
+function endsInException(s: Statement): boolean {
+  if (s.kind !== 'if' || s.else.length > 0) return false;
+  const last = s.then[s.then.length - 1];
+  return last !== undefined && (last.kind === 'raise' || endsInException(last));
+}
+
 export class Emitter {
   readonly out = new Bytes(4096);
   readonly unlikely: number[] = [];
@@ -256,7 +263,7 @@ export class Emitter {
       }
       case 'if':
         this.value(s.condition);
-        this.if();
+        this.if(endsInException(s));
         this.statements(s.then);
         if (s.else.length > 0) {
           this.else();

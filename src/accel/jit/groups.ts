@@ -30,6 +30,11 @@ export interface Member {
   readonly first: boolean;
 }
 
+/**
+ * Places of groups are kept less this: what a member finds by itself is brought to the same form by a subtraction, which
+ * V8 knows to fill a register; it extends the result of a call by an instruction of its own wherever that is used.
+ */
+export const BIAS = 16;
 /** A group spans no more than this, so that it seldom lies across two pages. */
 const MAX_SPAN = 256;
 /** A register that has moved further is a new base. */

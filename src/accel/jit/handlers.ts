@@ -27,7 +27,8 @@ const PENDING = 5;
 const RESYNC = 6;
 const TARGET = 7;
 const COUNT = 8;
-const TEMPS = ['i64', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
+const TAG = 9;
+const TEMPS = ['i64', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i64'] as const;
 
 /** The run-time functions that handlers call. */
 export type HandlerRuntime = Readonly<Record<'slowLoad' | 'slowStore' | 'commitStore' | 'raise', Callable>>;
@@ -80,7 +81,7 @@ export class HandlerLowering implements Lowering {
 
   /** Pushes the place of an access, or raises its fault. */
   private place(e: Emitter, address: Value, size: op.AccessSize, store: boolean, flags: number): void {
-    const temps = { va: VA, entry: ENTRY, unaligned: this.isa.unaligned };
+    const temps = { va: VA, entry: ENTRY, tag: TAG, unaligned: this.isa.unaligned };
     pushHostAddress(e, temps, address, size, store, undefined, () => {
       e.get(VA);
       e.i32Const(size | Flag.interpreter | flags);

@@ -50,6 +50,8 @@ export const CELL = {
   hot: CELLS + 100,
   /** 16 bytes: what `guest_read` gives of a device. */
   guest: CELLS + 128,
+  /** i64: the tag of the data TLB's entry that an access in compiled code missed; nobody reads it, see `keepTag`. */
+  tag: CELLS + 144,
 } as const;
 
 /** Instruction TLB: entries of 16 bytes: tag (page | mode + 1), decoded page. */

@@ -7,7 +7,10 @@ export const REGION_CALLEES = {
   resume: hostFunction('resume', RESUME.params, RESUME.result),
   slowLoad: hostFunction('slow_load', ['i64', 'i32'], 'i32'),
   slowStore: hostFunction('slow_store', ['i64', 'i32'], 'i32'),
-  /** (first byte, alignment | distance of the last aligned piece << 8 | top bit for stores): its place or 0. */
+  /**
+   * (first byte, alignment | distance of the last aligned piece << 8 | top bit for stores): the complement of its place
+   * less `BIAS`, or of 0.
+   */
   slowGroup: hostFunction('slow_group', ['i64', 'i32'], 'i32'),
   /** (pc, decoded page): whether the pc lies in that page, as the mode maps it now. */
   isPage: hostFunction('is_page', ['i64', 'i32'], 'i32'),

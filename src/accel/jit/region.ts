@@ -11,13 +11,13 @@ import * as op from '../../ir/op.ts';
 import type { Type } from '../../ir/op.ts';
 import type { Value } from '../../ir/value.ts';
 import type { Gate, Isa } from '../../isa/isa.ts';
-import { pushCell, pushHostAddress, storeCell } from './access.ts';
+import { type AccessTemps, pushCell, pushHostAddress, storeCell } from './access.ts';
 import type { Block, Edge, Step } from './cfg.ts';
 import { REGION } from './dispatcher.ts';
 import { Emitter, type Lowering } from './emit.ts';
 import { RegisterSet } from './flow.ts';
 import { GroupPlaces } from './group-places.ts';
-import { findGroups, type Member } from './groups.ts';
+import { BIAS, findGroups, type Member } from './groups.ts';
 import { CELL } from './layout.ts';
 import { mark } from './marks.ts';
 import type { Body } from './module.ts';
@@ -44,8 +44,8 @@ export class RegionEmitter implements Lowering {
   private readonly budget: number;
   private readonly ways: WaysOut;
   private readonly va: number;
-  private readonly entry: number;
   private readonly host: number;
+  private readonly access: AccessTemps;
   /** Offset that `pc` values are relative to now. */
   private at = 0;
   private dirty = new RegisterSet();
@@ -75,10 +75,11 @@ export class RegionEmitter implements Lowering {
     this.loops = plan.blocks.map(() => new Label());
     this.budget = this.e.newLocal('i32');
     this.ways = new WaysOut(this.e, this.registers, plan.blocks[0].offset);
-    this.entry = this.e.newLocal('i32');
+    const entry = this.e.newLocal('i32');
     this.host = this.e.newLocal('i32');
     this.va = this.e.newLocal('i64');
-    this.places = new GroupPlaces(this.e, this.regime, this.va, this.entry, isa.unaligned);
+    this.access = { va: this.va, entry, tag: this.e.newLocal('i64'), unaligned: isa.unaligned };
+    this.places = new GroupPlaces(this.e, this.regime, this.access);
   }
 
   /** The function's body. */
@@ -273,7 +274,7 @@ export class RegionEmitter implements Lowering {
         e.tee(this.va);
         e.value(end.returns);
         e.op(op.i64Compare.ne);
-        e.if();
+        e.if(true);
         e.get(this.va);
         e.get(DEPTH_LEFT);
         e.value(end.returns);
@@ -412,14 +413,13 @@ export class RegionEmitter implements Lowering {
     };
     const member = this.groups.get(s);
     if (!member) {
-      const temps = { va: this.va, entry: this.entry, unaligned: this.isa.unaligned };
-      pushHostAddress(e, temps, s.address, size, store, this.regime, slow);
+      pushHostAddress(e, this.access, s.address, size, store, this.regime, slow);
       return 0;
     }
     const { group, offset, first } = member;
     const local = this.places.local(group);
     if (first) this.places.open(group, local, s.address, offset);
-    const distance = offset - group.low;
+    const distance = offset - group.low + BIAS;
     e.get(local);
     e.op(op.I32_EQZ);
     e.if(true, 'i32');

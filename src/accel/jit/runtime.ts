@@ -37,6 +37,7 @@ import {
 import { Access, type Isa } from '../../isa/isa.ts';
 import type { Space } from '../space.ts';
 import { CELL, dtlb, ITLB, type JitLayout, keepsStraddling } from './layout.ts';
+import { BIAS } from './groups.ts';
 import { cell, dtlbEntry, itlbEntry, tlbFunctions } from './tlb.ts';
 
 /** mmio_read(pa, size, at): leaves the value at an address in linear memory; 0 when nothing answers. */
@@ -81,6 +82,10 @@ export interface Runtime {
   readonly guestFaultAddress: IrFunction;
   readonly plainPlace: IrFunction;
 }
+
+/** What `slow_group` answers: the complement of a place less `BIAS`, or of 0. */
+const placeOfGroup = (host: Value): Value => sub32(BIAS - 1, host);
+const NO_PLACE = i32(-1);
 
 const asF64 = (pa: Value): Value => apply(op.F64_CONVERT_I64_U, pa);
 /** The code of a fault that `translate` reports. */
@@ -223,25 +228,27 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     fail(f, i32(faults.load), va);
   });
 
-  /** slow_group(va, packed): the place of a group's first byte when all of it is in one page of RAM; see groups.ts. */
+  /** slow_group(va, packed): where a group's first byte is when all of it is in one page of RAM; see group-places.ts. */
   const slowGroup = define('slow_group', ['i64', 'i32'], 'i32', (f, va, packed) => {
     // Where accesses are watched nothing is kept, and each must be told of.
     const unlessKept = (store: boolean): void =>
-      f.if(ne(load(op.I64_LOAD, dtlbEntry(va), dtlb(0, store)), and(va, -4096)), () => f.return(i32(0)));
+      f.if(ne(load(op.I64_LOAD, dtlbEntry(va), dtlb(0, store)), and(va, -4096)), () => f.return(NO_PLACE));
     const align = f.let(and32(packed, Flag.size));
     const last = f.let(add(va, extendU(and32(shrU32(packed, 8), 0xffff))));
-    f.if(ne(and(va, extendU(sub32(align, 1))), 0), () => f.return(i32(0)));
-    f.if(ne(and(last, -4096), and(va, -4096)), () => f.return(i32(0)));
+    f.if(ne(and(va, extendU(sub32(align, 1))), 0), () => f.return(NO_PLACE));
+    f.if(ne(and(last, -4096), and(va, -4096)), () => f.return(NO_PLACE));
     f.if(ltS32(packed, 0), () => {
       const host = f.let(f.call(slowStore, va, or32(align, Flag.atomic | Flag.both)));
       // Where there is code each store must be looked at.
-      f.if(host, () => f.if(hasCode(host), () => f.return(i32(0))));
+      f.if(eqz32(host), () => f.return(NO_PLACE));
+      f.if(hasCode(host), () => f.return(NO_PLACE));
       unlessKept(true);
-      f.return(host);
+      f.return(placeOfGroup(host));
     });
     const host = f.let(f.call(slowLoad, va, align));
+    f.if(eqz32(host), () => f.return(NO_PLACE));
     unlessKept(false);
-    f.return(host);
+    f.return(placeOfGroup(host));
   });
 
   const slowStore: IrFunction = define('slow_store', ['i64', 'i32'], 'i32', (f, va, flags) => {
