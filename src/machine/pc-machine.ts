@@ -3,7 +3,7 @@ import type { Board, SpaceAccelerator } from '../accel/accelerator.ts';
 import type { KvmCpuOffer } from '../accel/kvm/x86/cpuid.ts';
 import { createSwitching } from '../accel/create.ts';
 import { loadIsa } from '../accel/isas.ts';
-import type { ApicCpu } from '../devices/apic/local-apic.ts';
+import type { ApicCpu } from '../devices/apic/apic-wiring.ts';
 import type { MemoryArea } from '../hw/memory-area.ts';
 import { cpuid } from '../isa/x86/cpuid/cpuid.ts';
 import { missingFeatures } from '../isa/x86/cpuid/features.ts';

@@ -1,5 +1,5 @@
 /** What a PC board takes from outside, and what it is to the machine that runs it. */
-import type { ApicCpu } from '../devices/apic/local-apic.ts';
+import type { ApicCpu } from '../devices/apic/apic-wiring.ts';
 import type { TimeStampCounter } from '../devices/apic/apic-timer.ts';
 import type { IrqLine, Wiring } from '../hw/device.ts';
 import type { MemoryArea } from '../hw/memory-area.ts';

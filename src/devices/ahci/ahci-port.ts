@@ -13,10 +13,9 @@ import { COMMAND, STATUS } from '../../hw/ata/ata.ts';
 import { AtaDisk } from '../../hw/ata/ata-disk.ts';
 import type { AtaDrive, AtaHost } from '../../hw/ata/ata-drive.ts';
 import { PHASE } from '../../hw/ata/ata-state.ts';
-import { bank } from '../../hw/bank.ts';
 import type { Device, DeviceLog, Dma, Mmio } from '../../hw/device.ts';
 import { gather, lengthOf, scatter } from '../../hw/virtqueue.ts';
-import { create, f64, i32, initially, layout, u1, u32 } from '../../state/layout.ts';
+import { create } from '../../state/layout.ts';
 import {
   type CommandHeader,
   commandHeader,
@@ -27,71 +26,9 @@ import {
   RECEIVED,
   segmentsOf,
 } from './fis.ts';
+import { CMD, IS, NO_SIGNATURE, type PortRegisters, REGISTERS, STATE } from './port-registers.ts';
 
-export const PORT_SIZE = 0x80;
-const CMD = { ST: 1, SUD: 2, POD: 4, CLO: 8, FRE: 0x10, FR: 0x4000, CR: 0x8000, WRITABLE: 0x0f00_0017 };
-const IS = { DHRS: 1, PSS: 2, SDBS: 8, OFS: 0x100_0000, HBFS: 0x2000_0000, TFES: 0x4000_0000 };
-const IE_BITS = 0xfdc0_00ff;
-const NO_SIGNATURE = 0xffff_ffff;
-const LINK_UP = 0x113; // a device, generation 1, active
 const SRST = 4;
-
-const STATE = layout('ahci-port', 1, {
-  clb: u32,
-  clbu: u32,
-  fb: u32,
-  fbu: u32,
-  is: u32,
-  ie: u32,
-  cmd: initially(u32, CMD.SUD | CMD.POD),
-  tfd: initially(u32, 0x7f),
-  sig: initially(u32, NO_SIGNATURE),
-  sctl: u32,
-  serr: u32,
-  sact: u32,
-  ci: u32,
-  running: initially(i32, -1), // the slot of the unqueued command
-  queued: u32, // slots that the disk works on
-  moved: f64, // bytes of the running command by PIO
-  halted: u1, // an error waits for software to restart the port
-  greeted: u1, // the drive's first frame was received
-  resetting: u1, // SRST is set
-});
-
-const REGISTERS = bank<AhciPort>(
-  PORT_SIZE,
-  {
-    PxCLB: { at: 0x00, field: 'clb', mask: ~0x3ff },
-    PxCLBU: { at: 0x04, field: 'clbu' },
-    PxFB: { at: 0x08, field: 'fb', mask: ~0xff },
-    PxFBU: { at: 0x0c, field: 'fbu' },
-    PxIS: { at: 0x10, read: ({ state }) => state.is, write: (port, ones) => port.acknowledge(ones) },
-    PxIE: { at: 0x14, field: 'ie', mask: IE_BITS, after: (port) => port.changed() },
-    PxCMD: { at: 0x18, read: (port) => port.command, write: (port, value) => port.setCommand(value) },
-    PxTFD: { at: 0x20, read: ({ state }) => state.tfd, write: () => {} },
-    PxSIG: { at: 0x24, read: ({ state }) => state.sig, write: () => {} },
-    PxSSTS: { at: 0x28, read: (port) => (port.drive ? LINK_UP : 0), write: () => {} },
-    PxSCTL: { at: 0x2c, read: ({ state }) => state.sctl, write: (port, value) => port.setControl(value) },
-    PxSERR: {
-      at: 0x30,
-      read: ({ state }) => state.serr,
-      write: ({ state }, ones) => {
-        state.serr = (state.serr & ~ones) >>> 0;
-      },
-    },
-    PxSACT: {
-      at: 0x34,
-      read: ({ state }) => state.sact,
-      write: ({ state }, ones) => {
-        if (state.cmd & CMD.ST) state.sact = (state.sact | ones) >>> 0;
-      },
-    },
-    PxCI: { at: 0x38, read: ({ state }) => state.ci, write: (port, ones) => port.issue(ones) },
-    PxSNTF: { at: 0x3c, read: () => 0, write: () => {} },
-    PxFBS: { at: 0x40, read: () => 0, write: () => {} },
-  },
-  { access: [1, 2, 4] },
-);
 
 export interface AhciPortOptions {
   readonly log: DeviceLog;
@@ -100,7 +37,7 @@ export interface AhciPortOptions {
   readonly changed: (fresh: boolean) => void;
 }
 
-export class AhciPort implements Device<typeof STATE>, AtaHost {
+export class AhciPort implements Device<typeof STATE>, AtaHost, PortRegisters {
   readonly name: string;
   readonly layout = STATE;
   readonly state = create(STATE);

@@ -11,7 +11,8 @@ import { bank } from '../../hw/bank.ts';
 import type { Device, DeviceLog, Mmio, Wiring } from '../../hw/device.ts';
 import { PciFunction } from '../../hw/pci.ts';
 import { create, initially, layout, u32 } from '../../state/layout.ts';
-import { AhciPort, PORT_SIZE } from './ahci-port.ts';
+import { AhciPort } from './ahci-port.ts';
+import { PORT_SIZE } from './port-registers.ts';
 
 const PORTS = 6;
 const FIRST_PORT = 0x100;

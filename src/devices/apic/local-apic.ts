@@ -7,12 +7,14 @@
  * as on every processor since the Pentium 4. After reset the bootstrap
  * processor's LINT0 takes the 8259's interrupts already, as in QEMU.
  */
-import type { Device, DeviceLog, IrqLine, Mmio, Wiring } from '../../hw/device.ts';
-import { BROADCAST, DELIVERY, type InterruptMessage } from '../../hw/interrupt-message.ts';
+import type { Device, DeviceLog, IrqLine, Mmio } from '../../hw/device.ts';
+import { DELIVERY, type InterruptMessage } from '../../hw/interrupt-message.ts';
 import { create } from '../../state/layout.ts';
-import type { ApicBus, ApicNode } from './apic-bus.ts';
+import type { ApicNode } from './apic-bus.ts';
 import { STATE } from './apic-state.ts';
-import { ApicTimer, TIMER_MODE, type TimeStampCounter } from './apic-timer.ts';
+import { ApicTimer, TIMER_MODE } from './apic-timer.ts';
+import type { LocalApicWiring } from './apic-wiring.ts';
+import { isAddressed, logicalId } from './destination.ts';
 import { decodeIcr, ESR, FIRST_VECTOR, ICR_WRITABLE } from './icr.ts';
 import { LVT, LVT_MASKED, LVT_WRITABLE } from './lvt.ts';
 import { PRESENT, REGISTERS } from './registers.ts';
@@ -24,32 +26,6 @@ const BASE = { BSP: 0x100, EXTD: 0x400, EN: 0x800, RESERVED: 0x2ff };
 /** Physical addresses that IA32_APIC_BASE can hold, bits. */
 const PHYSICAL_BITS = 40;
 const SVR = { ENABLE: 0x100 };
-
-/** What a local APIC tells its vCPU. */
-export interface ApicCpu {
-  /** INTR, a level: an interrupt can be acknowledged. */
-  readonly intr: IrqLine;
-  nmi(): void;
-  smi(): void;
-  /** INIT: all but the bootstrap processor then wait for `startup`. */
-  init(): void;
-  /** SIPI: start in real mode at physical address `vector` * 4096. */
-  startup(vector: number): void;
-}
-
-export interface LocalApicWiring {
-  readonly wiring: Wiring;
-  readonly bus: ApicBus;
-  readonly cpu: ApicCpu;
-  /** The APIC id that CPUID and the MADT name. */
-  readonly id: number;
-  /** This is the processor that runs after reset. */
-  readonly bootstrap: boolean;
-  /** The 8259 pair behind LINT0; acknowledging gives its vector. */
-  readonly pic?: { acknowledge(): number };
-  /** For the TSC-deadline timer. */
-  readonly tsc?: TimeStampCounter;
-}
 
 export class LocalApic implements Device<typeof STATE>, ApicNode {
   readonly name: string;
@@ -299,16 +275,7 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
   }
 
   isDestination(destination: number, logical: boolean): boolean {
-    const { enabled, x2apic, id, ldr, dfr } = this.state;
-    if (!enabled) return false;
-    if (destination === BROADCAST) return true;
-    if (!logical) return destination === id;
-    if (x2apic) return destination >>> 16 === this.ldr >>> 16 && (destination & this.ldr & 0xffff) !== 0;
-    if (destination > 0xff) return false;
-    if (destination === 0xff) return true;
-    if (dfr === 0xf) return (destination & ldr) !== 0;
-    // Cluster model; other formats are reserved.
-    return dfr === 0 && destination >> 4 === ldr >> 4 && (destination & ldr & 15) !== 0;
+    return isAddressed(this.state, destination, logical);
   }
 
   accept({ mode, vector, levelTriggered }: InterruptMessage): void {
@@ -351,10 +318,8 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
 
   // Registers
 
-  /** The logical id that the mode gives. */
   get ldr(): number {
-    const { x2apic, id, ldr } = this.state;
-    return x2apic ? (((id >>> 4) << 16) | (1 << (id & 15))) >>> 0 : (ldr << 24) >>> 0;
+    return logicalId(this.state);
   }
 
   /** Processor priority: the higher of the task's and the served interrupt's. */
@@ -403,27 +368,11 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
     const icr = low & ICR_WRITABLE;
     state.icr[0] = icr;
     const { what, message } = decodeIcr(icr, state.icr[1], state.x2apic === 1);
-    switch (what) {
-      case 'nothing':
-        break;
-      case 'reserved':
-        this.log.guestError(this.name, `ICR with delivery mode ${message.mode}`);
-        break;
-      case 'bad-vector':
-        this.error(ESR.SENT_VECTOR);
-        break;
-      case 'self':
-        this.accept(message);
-        break;
-      case 'all':
-        this.on.bus.deliverToAll(message);
-        break;
-      case 'others':
-        this.on.bus.deliverToAll(message, this);
-        break;
-      case 'destination':
-        this.on.bus.deliver(message);
-    }
+    if (what === 'reserved') this.log.guestError(this.name, `ICR with delivery mode ${message.mode}`);
+    else if (what === 'bad-vector') this.error(ESR.SENT_VECTOR);
+    else if (what === 'self') this.accept(message);
+    else if (what === 'destination') this.on.bus.deliver(message);
+    else if (what !== 'nothing') this.on.bus.deliverToAll(message, what === 'others' ? this : undefined);
   }
 
   private error(bit: number): void {

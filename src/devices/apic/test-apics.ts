@@ -1,7 +1,8 @@
 /** Local APICs on a bus, each with a processor that remembers what it was told. */
 import { Probe, TestBench, TestLine } from '../../hw/test-bench.ts';
 import { ApicBus } from './apic-bus.ts';
-import { type ApicCpu, LocalApic } from './local-apic.ts';
+import type { ApicCpu } from './apic-wiring.ts';
+import { LocalApic } from './local-apic.ts';
 
 export class TestCpu implements ApicCpu {
   readonly intr = new TestLine();

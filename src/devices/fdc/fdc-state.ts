@@ -1,5 +1,5 @@
-/** What a snapshot holds of the floppy disk controller. */
-import { array, f64, initially, json, layout, u1, u8 } from '../../state/layout.ts';
+/** What a snapshot holds of the floppy disk controller, and the status that follows from it. */
+import { array, f64, initially, json, layout, type StateOf, u1, u8 } from '../../state/layout.ts';
 import { RATE } from './floppy-drive.ts';
 
 /** Digital output register. */
@@ -33,3 +33,24 @@ export const STATE = layout('fdc', 1, {
   uncut: u1, // all data moved and nobody gave TC: the cylinder ended
 });
 export const BUSY = { NOTHING: 0, READING: 1, WRITING: 2, VERIFYING: 3, FORMATTING: 4 } as const;
+export type FdcState = StateOf<typeof STATE>;
+
+const MSR = { READY: 0x80, TO_HOST: 0x40, NO_DMA: 0x20, BUSY: 0x10 };
+
+/** The main status register: whose turn it is to move a byte. */
+export function mainStatus({ phase, command, dor, noDma }: FdcState): number {
+  if (!(dor & DOR.RUNS)) return 0;
+  const execution = noDma ? MSR.NO_DMA | MSR.READY : 0;
+  switch (phase) {
+    case PHASE.COMMAND:
+      return MSR.READY | (command.length ? MSR.BUSY : 0);
+    case PHASE.IN:
+      return MSR.BUSY | execution | MSR.TO_HOST;
+    case PHASE.OUT:
+      return MSR.BUSY | execution;
+    case PHASE.RESULT:
+      return MSR.READY | MSR.TO_HOST | MSR.BUSY;
+    default:
+      return MSR.BUSY;
+  }
+}

@@ -14,15 +14,14 @@
 import type { Device, DeviceLog, IrqLine, Mmio } from '../../hw/device.ts';
 import type { IsaDmaChannel } from '../../hw/isa-dma.ts';
 import { create } from '../../state/layout.ts';
-import { commandOf, MT, OP, ST0, ST1, ST2, ST3 } from './commands.ts';
-import { BUSY, DOR, PHASE, STATE } from './fdc-state.ts';
+import { commandOf, OP, ST0, ST1, ST3 } from './commands.ts';
+import { BUSY, DOR, mainStatus, PHASE, STATE } from './fdc-state.ts';
 import { type FloppyDrive, SECTOR } from './floppy-drive.ts';
-import { formatTrack, idBehind, SIZE_CODE } from './track.ts';
+import { mediumTask, workOnMedium } from './medium-task.ts';
+import { idBehind, SIZE_CODE } from './track.ts';
 
-const MSR = { READY: 0x80, TO_HOST: 0x40, NO_DMA: 0x20, BUSY: 0x10 };
 const DSR_RESET = 0x80;
 const DISK_CHANGED = 0x80;
-const IMPLIED_SEEK = 0x40;
 
 export interface FdcWiring {
   readonly log: DeviceLog;
@@ -117,7 +116,7 @@ export class Fdc implements Device<typeof STATE> {
       case 3:
         return state.tdr;
       case 4:
-        return this.mainStatus();
+        return mainStatus(state);
       case 5:
         return this.readData();
       default:
@@ -150,24 +149,6 @@ export class Fdc implements Device<typeof STATE> {
         break;
       default:
         break;
-    }
-  }
-
-  private mainStatus(): number {
-    const { phase, command, dor, noDma } = this.state;
-    if (!(dor & DOR.RUNS)) return 0;
-    const execution = noDma ? MSR.NO_DMA | MSR.READY : 0;
-    switch (phase) {
-      case PHASE.COMMAND:
-        return MSR.READY | (command.length ? MSR.BUSY : 0);
-      case PHASE.IN:
-        return MSR.BUSY | execution | MSR.TO_HOST;
-      case PHASE.OUT:
-        return MSR.BUSY | execution;
-      case PHASE.RESULT:
-        return MSR.READY | MSR.TO_HOST | MSR.BUSY;
-      default:
-        return MSR.BUSY;
     }
   }
 
@@ -333,50 +314,29 @@ export class Fdc implements Device<typeof STATE> {
   /** The commands that look at the medium. */
   private begin(op: number): void {
     const { state } = this;
-    const [first, select, track, head, sector, code, end] = state.command;
-    const index = select & 3;
-    const drive = this.drives[index];
-    const medium = drive?.inserted;
-    if (!drive || !medium || drive.format.rate !== state.rate) {
-      this.finish(ST0.ABNORMAL, ST1.MISSING_MARK, 0);
+    const index = state.command[1] & 3;
+    const task = mediumTask(op, state, this.drives[index]);
+    if ('seek' in task && task.seek !== undefined) this.step(index, task.seek);
+    if ('st1' in task) {
+      this.finish(ST0.ABNORMAL, task.st1, task.st2 ?? 0);
       return;
     }
-    const writes = op === OP.WRITE || op === OP.WRITE_DELETED || op === OP.FORMAT;
-    if (writes && medium.readOnly) {
-      this.finish(ST0.ABNORMAL, ST1.NOT_WRITABLE, 0);
+    if ('id' in task) {
+      this.finish(0, 0, 0, task.id);
       return;
     }
-    if (op === OP.READ_ID) {
-      this.finish(0, 0, 0, [state.tracks[index], (select >> 2) & 1, 1, SIZE_CODE]);
+    if (task.busy === BUSY.FORMATTING) {
+      this.expect(task.busy, task.bytes);
       return;
     }
-    const { format } = drive;
-    if (op === OP.FORMAT) {
-      const sectors = state.command[3];
-      if (state.command[2] !== SIZE_CODE || sectors === 0 || sectors > format.sectors)
-        this.finish(ST0.ABNORMAL, ST1.NO_DATA, 0);
-      else this.expect(BUSY.FORMATTING, 4 * sectors);
-      return;
-    }
-    if (state.configure & IMPLIED_SEEK && track < format.tracks) this.step(index, track);
-    const start = op === OP.READ_TRACK ? 1 : sector;
-    const last = op === OP.READ_TRACK ? Math.min(end, format.sectors) : end;
-    const found =
-      track === state.tracks[index] && track < format.tracks && head < format.heads && start >= 1 && code === SIZE_CODE;
-    if (!found || start > format.sectors || last < start || last > format.sectors) {
-      this.finish(ST0.ABNORMAL, ST1.NO_DATA, track === state.tracks[index] ? 0 : ST2.WRONG_CYLINDER);
-      return;
-    }
-    state.lastSector = end;
-    const bothSides = (first & MT) !== 0 && head === 0 && format.heads === 2;
-    const sectors = last - start + 1 + (bothSides ? last : 0);
-    state.offset = ((track * format.heads + head) * format.sectors + start - 1) * SECTOR;
-    if (writes) this.expect(BUSY.WRITING, sectors * SECTOR);
+    state.lastSector = state.command[6];
+    state.offset = task.offset;
+    if (task.busy === BUSY.WRITING) this.expect(task.busy, task.bytes);
     else {
-      state.buffer = new Uint8Array(sectors * SECTOR);
+      state.buffer = new Uint8Array(task.bytes);
       state.position = 0;
       state.uncut = 0;
-      state.busy = op === OP.VERIFY ? BUSY.VERIFYING : BUSY.READING;
+      state.busy = task.busy;
       state.phase = PHASE.DISK;
       this.work();
     }
@@ -439,7 +399,7 @@ export class Fdc implements Device<typeof STATE> {
   /** The disk's part of the command that runs. */
   private work(): void {
     const life = ++this.life;
-    void this.disk().then(
+    void workOnMedium(this.state, this.drives[this.state.command[1] & 3]).then(
       () => {
         if (life !== this.life) return;
         const { state } = this;
@@ -457,20 +417,5 @@ export class Fdc implements Device<typeof STATE> {
         this.finish(ST0.ABNORMAL, ST1.DATA_ERROR, 0);
       },
     );
-  }
-
-  private async disk(): Promise<void> {
-    const { state } = this;
-    const drive = this.drives[state.command[1] & 3];
-    const medium = drive?.inserted;
-    if (!drive || !medium) throw new Error('the medium is gone');
-    if (state.busy === BUSY.FORMATTING) {
-      const track = state.tracks[state.command[1] & 1];
-      return formatTrack(medium, drive.format, track, state.command, state.buffer.slice());
-    }
-    const fits = state.offset + state.buffer.length <= medium.size;
-    if (!fits) throw new Error('the medium is smaller now');
-    if (state.busy === BUSY.WRITING) await medium.write(state.offset, state.buffer);
-    else await medium.read(state.offset, state.buffer);
   }
 }

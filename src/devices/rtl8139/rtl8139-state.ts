@@ -68,3 +68,6 @@ export const TALLY = {
   Multicast: 10,
 } as const;
 export const TALLY_SIZES = [8, 8, 8, 4, 2, 2, 4, 4, 8, 8, 4, 2, 2] as const;
+
+/** In BMSR: the link is up. */
+export const BMSR_LINK = 4;
