@@ -6,7 +6,7 @@
 import type { Callable } from '../../ir/code.ts';
 import type { Decoded, Isa } from '../../isa/isa.ts';
 import { type Block, discover, type Step } from './cfg.ts';
-import { REGION } from './dispatcher.ts';
+import { REGION } from './goto.ts';
 import { Fixed, HANDLER_LIMIT } from './reasons.ts';
 import { calleesOf } from './callees.ts';
 import { type CommonHandlers, compileCommon } from './common-handlers.ts';

@@ -118,6 +118,9 @@ export class Emitter {
   return(): void {
     this.out.u8(0x0f);
   }
+  select(): void {
+    this.out.u8(0x1b);
+  }
   unreachable(): void {
     this.out.u8(0x00);
   }
@@ -196,7 +199,7 @@ export class Emitter {
         this.value(value.a as Value);
         this.value(value.b as Value);
         this.value(value.c as Value);
-        this.out.u8(0x1b);
+        this.select();
         return;
     }
     if (op.isLoad(value.op)) {

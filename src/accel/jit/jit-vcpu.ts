@@ -2,6 +2,7 @@
 import type { IrqLine } from '../../hw/device.ts';
 import type { Exit, StateVcpu } from '../accelerator.ts';
 import type { Isa } from '../../isa/isa.ts';
+import { FIRST_KEY, FIRST_KEY_GLOBAL } from './goto.ts';
 import { CpuState } from '../cpu-state.ts';
 import type { Space } from '../space.ts';
 import { CELL, DTLB_TABLE, dtlb, type JitLayout } from './layout.ts';
@@ -52,6 +53,8 @@ export class JitVcpu implements StateVcpu {
     view.setBigInt64(at + CELL.largeLow, -1n, true);
     view.setBigInt64(at + CELL.largeHigh, 0n, true);
     view.setUint32(at + CELL.interpret, 0, true);
+    view.setUint32(at + CELL.jumpKey, FIRST_KEY, true);
+    view.setUint32(at + CELL.jumpKeyGlobal, FIRST_KEY_GLOBAL, true);
   }
 
   get instructions(): number {

@@ -23,7 +23,9 @@ import { Fetcher } from '../fetch.ts';
 import { Space } from '../space.ts';
 import { AcrossPages, acrossPages } from './across-pages.ts';
 import { CodeCache } from './code-cache.ts';
-import { changed, emitGoto, emitResume, emitRun, REGION, RESUME, RUN } from './dispatcher.ts';
+import { changed, emitRun, RUN } from './dispatcher.ts';
+import { emitGoto, REGION } from './goto.ts';
+import { emitResume, RESUME } from './resume.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
 import { HandlerTable } from './handler-table.ts';
 import type { Ground } from './ground.ts';
@@ -133,6 +135,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     this.linker.provide(REGION_CALLEES.goto, this.exports.goto as never);
     this.linker.provide(REGION_CALLEES.resume, this.exports.resume as never);
     this.regions = new Regions(isa, this.linker, this.cache, memory, compiler?.());
+    this.regions.onGone = () => this.onEach(() => this.call('forget_jumps', 0));
     this.regions.onHandlers = (made, exports) => handlers.adopt(made, exports);
     this.vcpus = Array.from({ length: cpus }, (_, n) => new JitVcpu(this, n, options.ground?.states[n]));
     for (const { state } of this.vcpus) state.setWord(CELL.hot, options.compileAfter ?? HOT);

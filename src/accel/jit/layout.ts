@@ -50,11 +50,14 @@ export const CELL = {
   hot: CELLS + 100,
   /** 16 bytes: what `guest_read` gives of a device. */
   guest: CELLS + 128,
+  /** i32: the keys of jumps that are in force: not global, global; see goto.ts. */
+  jumpKey: CELLS + 152,
+  jumpKeyGlobal: CELLS + 156,
   /** i64: the tag of the data TLB's entry that an access in compiled code missed; nobody reads it, see `keepTag`. */
   tag: CELLS + 144,
 } as const;
 
-/** Instruction TLB: entries of 16 bytes: tag (page | mode + 1), decoded page. */
+/** Instruction TLB: entries of 16 bytes: tag (page | mode + 1), decoded page, whether the translation is global. */
 export const ITLB = 0x1000;
 export const ITLB_ENTRIES = 512;
 /** Fill lists: addresses of data TLB entries in use. */
@@ -68,7 +71,10 @@ export const DTLB_ENTRIES = 8192;
 export const DTLB_TABLE = DTLB_ENTRIES * 16;
 export const REGIMES = 4;
 export const dtlb = (regime: number, store: boolean): number => DTLB + (regime * 2 + (store ? 1 : 0)) * DTLB_TABLE;
-export const CPU_BLOCK = DTLB + REGIMES * 2 * DTLB_TABLE;
+/** Where jumps lead, see goto.ts: entries of 16 bytes: pc, key, the region's number. */
+export const JUMPS = DTLB + REGIMES * 2 * DTLB_TABLE;
+export const JUMP_ENTRIES = 4096;
+export const CPU_BLOCK = JUMPS + JUMP_ENTRIES * 16;
 
 export const OPERATION = 8;
 /** Instructions across pages, see across-pages.ts: entries, and bytes of each. */

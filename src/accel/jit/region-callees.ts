@@ -1,5 +1,6 @@
 import { hostFunction } from '../../ir/code.ts';
-import { REGION, RESUME } from './dispatcher.ts';
+import { REGION } from './goto.ts';
+import { RESUME } from './resume.ts';
 
 /** Run-time functions that every region calls, by name and signature. */
 export const REGION_CALLEES = {

@@ -13,7 +13,7 @@ import type { Value } from '../../ir/value.ts';
 import type { Gate, Isa } from '../../isa/isa.ts';
 import { type AccessTemps, pushCell, pushHostAddress, storeCell } from './access.ts';
 import type { Block, Edge, Step } from './cfg.ts';
-import { REGION } from './dispatcher.ts';
+import { REGION } from './goto.ts';
 import { Emitter, type Lowering } from './emit.ts';
 import { RegisterSet } from './flow.ts';
 import { GroupPlaces } from './group-places.ts';

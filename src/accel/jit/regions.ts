@@ -44,6 +44,8 @@ export class Regions {
   private awaited = false;
   /** Takes in handlers that were made ahead: exported by their position in the list. */
   onHandlers: (handlers: readonly CommonHandler[], exports: WebAssembly.Exports) => void = () => {};
+  /** Called when regions have gone: nothing may lead to them. */
+  onGone: () => void = () => {};
   /** Regions and guest instructions compiled so far. */
   compiled = 0;
   instructions = 0;
@@ -148,7 +150,9 @@ export class Regions {
   }
 
   private drop(page: number): void {
-    for (const region of this.byPage.get(page) ?? []) {
+    const gone = this.byPage.get(page);
+    if (gone && gone.size > 0) this.onGone();
+    for (const region of gone ?? []) {
       this.linker.table.set(region.number, null);
       this.free.push(region.number);
       if (region.page !== page) this.cache.unsetRegion(region.page, region.offset);

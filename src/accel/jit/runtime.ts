@@ -75,6 +75,7 @@ export interface Runtime {
   readonly isPage: IrFunction;
   readonly protectPage: IrFunction;
   readonly enterRegime: IrFunction;
+  readonly forgetJumps: IrFunction;
   readonly raise: IrFunction;
   readonly guestRead: IrFunction;
   readonly guestWrite: IrFunction;
@@ -96,7 +97,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
   const { isMemory, isWritable, hostOf } = space.physical;
   const { translate, raise, watch } = isa.bind(space.physical);
   const { shift } = layout.page;
-  const { flush, flushPage, fill, protectPage, enterRegime } = tlbFunctions(isa);
+  const { flush, flushPage, fill, protectPage, enterRegime, forgetJumps } = tlbFunctions(isa);
   const scratch = (): Value => add32(cpu, CELL.scratch);
   const across = (): Value => add32(cpu, CELL.across);
 
@@ -398,6 +399,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     const entry = f.let(itlbEntry(pc));
     f.store(op.I64_STORE, entry, add(and(pc, -4096), extendU(add32(now, 1))), ITLB);
     f.store(op.I32_STORE, entry, page, ITLB + 8);
+    f.store(op.I32_STORE, entry, load(op.I32_LOAD, cpu, fields.lastGlobal), ITLB + 12);
     f.return(page);
   };
   /** fetch_page(pc): the decoded page of `pc`, put into the instruction TLB; or one of `Fetch`. */
@@ -453,6 +455,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
     isPage,
     protectPage,
     enterRegime,
+    forgetJumps,
     raise,
     guestRead,
     guestWrite,

@@ -29,6 +29,7 @@ import {
   wrap,
 } from '../../ir/value.ts';
 import type { Isa } from '../../isa/isa.ts';
+import { enterMode, forgetJumps, forgetPage } from './goto.ts';
 import { CELL, DTLB_ENTRIES, DTLB_TABLE, dtlb, FILL_LIMIT, FILLS, FILLS_GLOBAL, ITLB, ITLB_ENTRIES } from './layout.ts';
 
 export const cell = (at: number): Value => load(op.I32_LOAD, cpu, at);
@@ -63,7 +64,22 @@ export function tlbFunctions({ regimes, modes, regimeOf, fields }: Isa) {
       f.store(op.I64_STORE, cpu, i64(-1), CELL.largeLow);
       f.store(op.I64_STORE, cpu, i64(0), CELL.largeHigh);
     });
-    f.fill(add32(cpu, ITLB), i32(0), i32(ITLB_ENTRIES * 16));
+    f.call(forgetJumps, notGlobal);
+    f.if(
+      notGlobal,
+      () => {
+        const entry = f.var(add32(cpu, ITLB));
+        const last = f.let(add32(cpu, ITLB + ITLB_ENTRIES * 16));
+        f.while(
+          () => ltU32(entry.value, last),
+          () => {
+            f.if(eqz32(load(op.I32_LOAD, entry.value, 12)), () => f.store(op.I64_STORE, entry.value, i64(0)));
+            entry.set(add32(entry.value, 16));
+          },
+        );
+      },
+      () => f.fill(add32(cpu, ITLB), i32(0), i32(ITLB_ENTRIES * 16)),
+    );
   });
 
   const flushPage = define('flush_page', ['i64'], undefined, (f, va) => {
@@ -78,6 +94,7 @@ export function tlbFunctions({ regimes, modes, regimeOf, fields }: Isa) {
       for (const table of [dtlb(regime, false), dtlb(regime, true)])
         f.if(eq(load(op.I64_LOAD, entry, table), page), () => f.store(op.I64_STORE, entry, i64(-1), table));
     }
+    forgetPage(f, va);
     const code = f.let(itlbEntry(va));
     f.if(eq(and(load(op.I64_LOAD, code, ITLB), -4096), page), () => f.store(op.I64_STORE, code, i64(0), ITLB));
   });
@@ -139,15 +156,12 @@ export function tlbFunctions({ regimes, modes, regimeOf, fields }: Isa) {
     return and32(shrU32(i32(packed), shl32(mode, 1)), 3);
   };
 
-  /** enter_regime(): the data TLB follows the mode. */
-  const enterRegime = define('enter_regime', [], undefined, (f) =>
-    f.store(
-      op.I32_STORE,
-      cpu,
-      mul32(regimeFor(load(op.I32_LOAD, cpu, fields.mode)), 2 * DTLB_TABLE),
-      CELL.regimeTables,
-    ),
-  );
+  /** enter_regime(): the data TLB and the cache of jumps follow the mode. */
+  const enterRegime = define('enter_regime', [], undefined, (f) => {
+    const mode = f.let(load(op.I32_LOAD, cpu, fields.mode));
+    f.store(op.I32_STORE, cpu, mul32(regimeFor(mode), 2 * DTLB_TABLE), CELL.regimeTables);
+    enterMode(f, mode);
+  });
 
-  return { flush, flushPage, fill, protectPage, enterRegime };
+  return { flush, flushPage, fill, protectPage, enterRegime, forgetJumps };
 }
