@@ -75,6 +75,8 @@ export interface Vcpu {
   translate(virtual: bigint): number | undefined;
   /** Comes back from its thread; absent where there is none. */
   park?(): void;
+  /** The host's number of the thread that runs it now, where that is one of its own. */
+  readonly hostThread?: number | undefined;
   /** Drops every cached translation: another vCPU's fence. Absent where none is cached. */
   flushTranslations?(): void;
 }

@@ -48,6 +48,13 @@ export interface SwitchCounts {
   moves: number;
 }
 
+/** A clock that the guest makes of its processors' counters: these may step where the machine pauses or KVM takes over. */
+export interface GuestClock {
+  stopped(): void;
+  /** `paused`: the machine's own clock stood still, too. */
+  started(paused?: boolean): void;
+}
+
 export class SwitchingAccelerator implements SpaceAccelerator {
   readonly isa: Isa;
   readonly space: Space;
@@ -62,6 +69,7 @@ export class SwitchingAccelerator implements SpaceAccelerator {
   private share: EmulationShare;
   /** Set by whoever runs the vCPUs. */
   onBack: ((vcpu: number) => void) | undefined;
+  guestClock: GuestClock | undefined;
   private moving = false;
   private closed = false;
 
@@ -151,7 +159,11 @@ export class SwitchingAccelerator implements SpaceAccelerator {
     const before = this.active as SpaceAccelerator | undefined;
     before?.suspended?.();
     this.active = next;
-    if (before) next.resumed?.();
+    if (before) {
+      this.guestClock?.stopped();
+      next.resumed?.();
+      this.guestClock?.started(false);
+    }
     // Whoever keeps something of memory is told of what was written. One that is made later has nothing yet.
     if (before && before.writes?.((address, length) => this.written(address, length)) === false) this.forget();
     if ([...this.ready.values()].some((other) => other !== next && other.forget)) next.noteWrites?.();
@@ -242,6 +254,9 @@ export class SwitchingVcpu implements StateVcpu {
   }
   irq(input: number): IrqLine {
     return this.state.irq(input);
+  }
+  get hostThread(): number | undefined {
+    return this.current.hostThread;
   }
   run(instructions: number, ms?: number): Exit {
     return this.current.run(instructions, ms);

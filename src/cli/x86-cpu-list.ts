@@ -1,4 +1,5 @@
 /** `-cpu help` on x86: QEMU's list of models and features, of those that are there. */
+import { PARAVIRTUAL_NAMES } from '../isa/x86/cpuid/paravirtual.ts';
 import { FEATURES } from '../isa/x86/cpuid/features.ts';
 import { findModel, MODEL_ALIASES, MODEL_NAMES } from '../isa/x86/cpuid/models.ts';
 
@@ -20,7 +21,7 @@ export function x86CpuList(more: Readonly<Record<string, string>>): string {
   ];
   const lines: string[] = [];
   let flags = ' ';
-  for (const name of [...FEATURES.keys(), 'kvmclock'].sort()) {
+  for (const name of [...FEATURES.keys(), 'kvm', ...PARAVIRTUAL_NAMES].sort()) {
     if (flags.length + name.length + 1 > WIDTH) {
       lines.push(flags);
       flags = ' ';

@@ -24,6 +24,11 @@ export interface MachineHost {
   kvm?(): KvmPort;
   /** Whether KVM is there and runs most guests faster than the JIT does. */
   kvmIsFast?(): boolean;
+  /**
+   * Nanoseconds that a thread, by its number, has waited for a processor; without number: this one. Absent or undefined
+   * where the host does not know.
+   */
+  waited?(thread?: number): number | undefined;
   /** Fills its argument (at most 64 KiB) with random bytes. */
   random(into: Uint8Array): void;
 }

@@ -2,7 +2,7 @@
 import type { AcceleratorOptions, Board, SpaceAccelerator, StateVcpu } from '../accel/accelerator.ts';
 import type { SwitchingOptions } from '../accel/create.ts';
 import { KvmError, type KvmPort } from '../accel/kvm/port.ts';
-import type { AcceleratorName, SwitchingAccelerator } from '../accel/switching.ts';
+import type { AcceleratorName, GuestClock, SwitchingAccelerator } from '../accel/switching.ts';
 import type { WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { DeviceLog, Dma } from '../hw/device.ts';
 import type { DisplaySource } from '../hw/display.ts';
@@ -34,6 +34,8 @@ export interface MachineParts {
   resetCpus(): void;
   /** Brings back what of the board is in the kernel: somebody is going to look at it, or change it. */
   readonly chips?: () => void;
+  /** A clock that the guest reads without leaving. */
+  readonly guestClock?: GuestClock | undefined;
   readonly display?: DisplaySource;
   readonly input?: MachineInput;
   /** Of each vCPU, where its kind has one. */

@@ -40,6 +40,7 @@ export class Machine implements MachineApi {
   private readonly config: MachineConfig;
   private readonly accel: MachineParts['accel'];
   private readonly clock: MachineParts['clock'];
+  private readonly guestClock: MachineParts['guestClock'];
   private readonly loop: MachineParts['loop'];
   private readonly board: MachineParts['board'];
   private readonly log: DeviceLog;
@@ -78,6 +79,7 @@ export class Machine implements MachineApi {
     };
     this.accel = accel;
     this.clock = clock;
+    this.guestClock = parts.guestClock;
     this.loop = loop;
     this.board = board;
     this.log = log;
@@ -237,6 +239,7 @@ export class Machine implements MachineApi {
     if (stretch !== this.stretch) return; // paused again before it began
     this.clock.start();
     this.accel.startTime();
+    this.guestClock?.started();
     this.loop.attendAll();
     try {
       while (stretch === this.stretch) {
@@ -260,6 +263,7 @@ export class Machine implements MachineApi {
   private stopTime(): void {
     this.accel.stopTime();
     this.clock.stop();
+    this.guestClock?.stopped();
   }
 
   private ask(request: Request): void {

@@ -14,6 +14,7 @@ import { InputRouter } from './input-router.ts';
 import type { KernelIrqchip } from './kernel-irqchip.ts';
 import { chooseIrqchip } from './choose-irqchip.ts';
 import { KvmClock } from './kvm-clock.ts';
+import { KvmStealTime } from './kvm-steal-time.ts';
 import type { MachineHost } from './machine-host.ts';
 import { deviceLog } from './machine-log.ts';
 import { clockOf, dmaOf, type MachineParts, offeredBy, switchingOptions } from './machine-parts.ts';
@@ -51,7 +52,10 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     irqchip = chooseIrqchip(config, kind, kvm);
     return known.offer;
   });
-  const cpu = x86CpuModel(config.cpu, offer);
+  const cpu = x86CpuModel(config.cpu, offer, {
+    // What depends on the host is no part of a machine whose runs are all the same.
+    stealTime: !config.icount && host.waited?.() !== undefined,
+  });
   if (irqchip && !cpu.features.has('apic')) {
     if (config.kernelIrqchip)
       config.log?.write(`kernel-irqchip=${irqchip.kind}: the processors have no APIC; as with off`);
@@ -62,7 +66,9 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const memory = kind === 'microvm' ? microvmMemory(config) : pcMemory(config, kind);
   const options = Array.from({ length: config.cpus }, (_, index) => cpuidOptions(cpu, index, config.cpus));
   // What the accelerator asks of the board, which is built on the accelerator.
-  const late: { board?: PcBoard; calls: X86HostCalls[]; events?: X86EventLog[] } = { calls: [] };
+  const late: { board?: PcBoard; calls: X86HostCalls[]; events?: X86EventLog[]; stealTime?: KvmStealTime } = {
+    calls: [],
+  };
   const hooks: Board = {
     mmioRead: (address, size) => late.board?.bus.read(address, size),
     mmioWrite: (address, size, value) => late.board?.bus.write(address, size, value) === true,
@@ -113,7 +119,10 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       if (lines & Line.smi && !state.get32('inSmm')) return true;
       return (lines & Line.nmi) !== 0 || ((lines & Line.intr) !== 0 && enabled);
     },
-    entering: (index) => late.board?.managed?.(states[index].get32('inSmm') !== 0),
+    entering(index) {
+      late.board?.managed?.(states[index].get32('inSmm') !== 0);
+      late.stealTime?.entering(index, clock.now());
+    },
     left: () => late.board?.managed?.(false),
     onStopped(index) {
       if (!states[index].get32('shutdown')) return;
@@ -204,7 +213,26 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     if (bytes && write) accel.written(at, SAVE_AREA.size);
     return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   };
-  const kvmClock = cpu.kvmclock ? new KvmClock(dma, clock, config.cpus, cpu.tscHz) : undefined;
+  const kvmClock = cpu.paravirtual?.has('kvmclock')
+    ? new KvmClock(
+        dma,
+        clock,
+        {
+          ...{ cpus: config.cpus, hz: cpu.tscHz },
+          read: (now) => timeStamp(states[0], now),
+          added: (index) => states[index].get64('tscOffset'),
+        },
+        cpu.paravirtual.has('kvmclock-stable-bit'),
+      )
+    : undefined;
+  const waited = {
+    thread: (index: number) => vcpus[index].hostThread,
+    waited: (thread: number | undefined) => host.waited?.(thread),
+    wants: (index: number) => !states[index].waiting && !states[index].stopped,
+  };
+  const stealTime = cpu.paravirtual?.has('kvm-steal-time') ? new KvmStealTime(dma, waited, config.cpus) : undefined;
+  accel.guestClock = kvmClock;
+  late.stealTime = stealTime;
   late.calls = states.map(
     (state, index) =>
       new X86HostCalls({
@@ -214,6 +242,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
         apic: board.chipset.apics[index],
         reach: () => board.chipset.reach(true),
         kvmClock,
+        stealTime,
+        sync: () => vcpus[index].sync(),
         index,
         log,
         random: (into) => host.random(into),
@@ -261,6 +291,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   };
   const resetCpus = () => {
     kvmClock?.reset();
+    stealTime?.reset();
     const skew = counterSkew();
     vcpus.forEach((vcpu, index) => {
       vcpu.reset();
@@ -281,7 +312,9 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const input = board.inputs.length > 0 ? router : undefined;
   const chips = () => irqchip?.home();
   const text = vcpus.map((vcpu) => x86Monitor(vcpu, (address, length) => accel.space.range(address, length)));
-  return { accel, hooks, clock, loop, board, log, outcome, resetCpus, chips, display: board.display, input, text };
+  const { display } = board;
+  const parts = { accel, hooks, clock, loop, board, log, outcome, resetCpus, chips, display, input, text };
+  return { ...parts, guestClock: kvmClock };
 }
 
 /** The space as a PC board shows it to its guest. */

@@ -9,6 +9,7 @@
 import type { KvmCpuOffer } from '../accel/kvm/x86/cpuid.ts';
 import { ConfigError } from '../bits/errors.ts';
 import type { CpuidOptions } from '../isa/x86/cpuid/cpuid.ts';
+import { isParavirtual, PARAVIRTUAL_NAMES, PARAVIRTUAL_USUAL } from '../isa/x86/cpuid/paravirtual.ts';
 import { Cr4 } from '../isa/x86/state.ts';
 import { EMULATED, featureName } from '../isa/x86/cpuid/features.ts';
 import { featuresOf, findModel, type Model, MODEL_NAMES } from '../isa/x86/cpuid/models.ts';
@@ -27,21 +28,23 @@ const HARMLESS = new Set([
   'l3-cache',
   'legacy-cache',
   'pmu',
-  'kvm',
-  'kvm-pv-eoi',
-  'kvm-pv-unhalt',
-  'kvm-steal-time',
-  'kvm-asyncpf',
   'tcg-cpuid',
   'x-vendor-cpuid-only',
   'full-cpuid-auto-level',
 ]);
 
+const NEEDED_EXTRAS: Readonly<Record<string, keyof X86CpuExtras | undefined>> = {
+  'kvm-steal-time': 'stealTime',
+  'kvm-pv-ipi': 'hypercalls',
+  'kvm-pv-unhalt': 'hypercalls',
+};
+
 export interface X86CpuModel {
   readonly model: Model;
   readonly features: ReadonlySet<string>;
   readonly physicalBits: number;
-  readonly kvmclock: boolean;
+  /** KVM's paravirtual features, by QEMU's names; undefined: the guest is not told of KVM. */
+  readonly paravirtual: ReadonlySet<string> | undefined;
   readonly tscHz: number;
   /** Features asked for that the processor has not. */
   readonly missing: readonly string[];
@@ -51,8 +54,20 @@ export interface X86CpuModel {
 
 const isOff = (value: boolean | string) => value === false || value === 'off' || value === 'no' || value === 'false';
 
+/** What a machine can offer of KVM's paravirtual features beside those that all can. */
+export interface X86CpuExtras {
+  /** The host knows how long threads wait for a processor. */
+  readonly stealTime?: boolean;
+  /** Whoever runs the guest serves hypercalls. */
+  readonly hypercalls?: boolean;
+}
+
 /** Throws ConfigError for models and features that there are not. `kvm`: the machine may run under it. */
-export function x86CpuModel({ model: name, features: asked }: CpuConfig, kvm?: KvmCpuOffer): X86CpuModel {
+export function x86CpuModel(
+  { model: name, features: asked }: CpuConfig,
+  kvm?: KvmCpuOffer,
+  extras: X86CpuExtras = {},
+): X86CpuModel {
   if (name === 'host' && !kvm)
     throw new ConfigError('cpu-model', 'the CPU model host needs KVM', 'use -cpu max, which has all that is emulated');
   const isMax = name === 'max' || name === 'host';
@@ -74,7 +89,8 @@ export function x86CpuModel({ model: name, features: asked }: CpuConfig, kvm?: K
   let model = known;
   let physicalBits = Math.min(PHYSICAL_BITS, kvm?.physicalBits ?? PHYSICAL_BITS);
   let tscHz = kvm && !kvm.tscControl && kvm.tscKhz > 0 ? kvm.tscKhz * 1000 : TSC_HZ;
-  let kvmclock = true;
+  const paravirtual = new Set(PARAVIRTUAL_USUAL);
+  let showsKvm = true;
   let enforce = false;
   for (const [text, value] of Object.entries(asked)) {
     const feature = featureName(text);
@@ -87,13 +103,23 @@ export function x86CpuModel({ model: name, features: asked }: CpuConfig, kvm?: K
       model = { ...model, [text]: numberOf(text, text64) };
     else if (text === 'model-id') model = { ...model, name: text64 };
     else if (text === 'phys-bits') physicalBits = numberOf(text, text64);
-    else if (text === 'kvmclock' || text === 'kvm') kvmclock = !isOff(value);
-    else if (text === 'enforce') enforce = !isOff(value);
+    else if (text === 'kvm') showsKvm = !isOff(value);
+    else if (PARAVIRTUAL_NAMES.has(text)) {
+      if (isOff(value)) paravirtual.delete(text);
+      else paravirtual.add(text);
+    } else if (text === 'enforce') enforce = !isOff(value);
     else if (text === 'tsc-frequency') tscHz = frequency(text64, kvm);
     else if (!HARMLESS.has(text))
       throw new ConfigError('cpu-feature', `there is no CPU property ${text}`, 'see QEMU’s -cpu help for the names');
   }
   for (const feature of wanted) if (!has.has(feature) && !(isMax && EMULATED.has(feature))) missing.push(feature);
+  if (!extras.stealTime && asked['kvm-steal-time'] === undefined) paravirtual.delete('kvm-steal-time');
+  for (const feature of [...paravirtual]) {
+    const needs = NEEDED_EXTRAS[feature];
+    if (isParavirtual(feature) && (!needs || extras[needs])) continue;
+    missing.push(feature);
+    paravirtual.delete(feature);
+  }
   if (enforce && missing.length > 0)
     throw new ConfigError('cpu-feature', `the processor has no ${missing.join(', ')}`, 'leave enforce away');
   const forced = [...(kvm?.forced ?? [])].filter((feature) => !wanted.has(feature));
@@ -103,8 +129,8 @@ export function x86CpuModel({ model: name, features: asked }: CpuConfig, kvm?: K
   else if (isMax) model = { ...model, name: 'Trapframe max CPU', level: 0xd, xlevel: 0x8000_0008 };
   if (physicalBits < 32 || physicalBits > 52)
     throw new ConfigError('cpu-feature', `phys-bits=${physicalBits} is out of range`, 'use 32 to 52');
-  const clock = kvmclock && features.has('hypervisor');
-  return { model, features, physicalBits, tscHz, kvmclock: clock, missing, forced };
+  const shown = showsKvm && features.has('hypervisor') ? paravirtual : undefined;
+  return { model, features, physicalBits, tscHz, paravirtual: shown, missing, forced };
 }
 
 function frequency(text: string, kvm: KvmCpuOffer | undefined): number {
@@ -151,6 +177,6 @@ export function missingCr4(features: ReadonlySet<string>): bigint {
 
 /** What CPUID of each processor follows from. */
 export function cpuidOptions(cpu: X86CpuModel, index: number, cpus: number): CpuidOptions {
-  const { model, features, physicalBits, kvmclock, tscHz } = cpu;
-  return { model, features, physicalBits, kvmclock, cpus, apicId: index, tscHz, apicHz: APIC_HZ };
+  const { model, features, physicalBits, paravirtual, tscHz } = cpu;
+  return { model, features, physicalBits, paravirtual, cpus, apicId: index, tscHz, apicHz: APIC_HZ };
 }

@@ -9,10 +9,10 @@ import type { Isa, StateAccess } from '../isa/isa.ts';
 import { cpuid, type CpuidOptions, signature } from '../isa/x86/cpuid/cpuid.ts';
 import { HostCall } from '../isa/x86/msr.ts';
 import { isStackAccess } from '../isa/x86/stack-access.ts';
-import { timeStamp } from '../isa/x86/time-stamp.ts';
 import type { LocalApic } from '../devices/apic/local-apic.ts';
 import type { DeviceLog } from '../hw/device.ts';
 import { KVM_MSR, type KvmClock } from './kvm-clock.ts';
+import type { KvmStealTime } from './kvm-steal-time.ts';
 import type { X86EventLog } from './x86-event-log.ts';
 
 const MSR = {
@@ -82,6 +82,9 @@ export interface X86HostCallsParts {
   /** Before `apic` is looked at: it may be in the kernel. */
   reach?(): void;
   readonly kvmClock: KvmClock | undefined;
+  readonly stealTime: KvmStealTime | undefined;
+  /** Brings the state up to date, with what software added to the time-stamp counter. */
+  sync?(): void;
   readonly index: number;
   readonly log: DeviceLog;
   /** System management mode: saves and restores the state, and shows what of memory belongs to the mode. */
@@ -149,7 +152,7 @@ export class X86HostCalls {
   }
 
   private readMsr(msr: number): bigint | undefined {
-    const { apic, kvmClock, index, state } = this.parts;
+    const { apic, kvmClock, stealTime, index, state } = this.parts;
     if (isLocalApics(msr)) this.parts.reach?.();
     if (msr >= MSR.x2apicFirst && msr <= MSR.x2apicLast) {
       const words = apic?.readMsr(msr);
@@ -170,6 +173,8 @@ export class X86HostCalls {
         return kvmClock?.systemTime[index];
       case KVM_MSR.wallClock:
         return kvmClock?.wallClock;
+      case KVM_MSR.stealTime:
+        return stealTime?.value(index);
     }
     if (IGNORED.has(msr) || isPerformance(msr)) return 0n;
     this.parts.log.unimplemented('cpu', `read of MSR 0x${msr.toString(16)}`);
@@ -177,7 +182,7 @@ export class X86HostCalls {
   }
 
   private writeMsr(msr: number, value: bigint): boolean {
-    const { apic, kvmClock, index, state } = this.parts;
+    const { apic, kvmClock, stealTime, index } = this.parts;
     if (isLocalApics(msr)) this.parts.reach?.();
     const low = Number(value & 0xffff_ffffn);
     const high = Number(value >> 32n);
@@ -190,11 +195,14 @@ export class X86HostCalls {
         apic?.setTscDeadline(low, high);
         return apic !== undefined;
       case KVM_MSR.systemTime:
-        kvmClock?.setSystemTime(index, value, (now) => timeStamp(state, now));
+        this.parts.sync?.();
+        kvmClock?.setSystemTime(index, value);
         return kvmClock !== undefined;
       case KVM_MSR.wallClock:
         kvmClock?.setWallClock(value);
         return kvmClock !== undefined;
+      case KVM_MSR.stealTime:
+        return stealTime?.set(index, value) ?? false;
     }
     if (IGNORED.has(msr) || isPerformance(msr)) return true;
     this.parts.log.unimplemented('cpu', `write of MSR 0x${msr.toString(16)}`);

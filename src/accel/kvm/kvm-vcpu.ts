@@ -96,6 +96,9 @@ export class KvmVcpu implements StateVcpu {
   irq(input: number): IrqLine {
     return this.state.irq(input);
   }
+  get hostThread(): number | undefined {
+    return this.port.thread?.number;
+  }
   kick(): void {
     this.kicked = true;
   }

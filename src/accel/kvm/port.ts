@@ -90,6 +90,8 @@ export interface KvmVmPort extends Requests, Counting {
 
 /** A thread that enters KVM while this one goes on. */
 export interface KvmVcpuThread {
+  /** The kernel's number of it, once it has begun. */
+  readonly number: number | undefined;
   enter(): void;
   /** `back` is called in this thread, soon, each time that the other is back from KVM. */
   onBack(back: () => void): void;

@@ -7,6 +7,7 @@ import { kvmFlavour } from './kvm/kvm-flavour.ts';
 import { codeStore } from './code-store.ts';
 import { openCompiler } from './jit-compiler.ts';
 import { hot } from './jit-tiering.ts';
+import { waitedTime } from './thread-times.ts';
 import { WallClock } from './wall-clock.ts';
 
 export class NodeMachineHost {
@@ -61,6 +62,10 @@ export class NodeMachineHost {
 
   kvmIsFast(): boolean {
     return kvmFlavour() !== undefined && kvmFlavour() !== 'pvm';
+  }
+
+  waited(thread?: number): number | undefined {
+    return waitedTime(thread);
   }
 
   random(into: Uint8Array): void {

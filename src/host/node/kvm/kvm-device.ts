@@ -247,6 +247,9 @@ class VcpuPort extends Descriptor implements KvmVcpuPort {
     const worker = new VcpuThread(fd, (thread) => calls.signal(thread));
     this.worker = worker;
     this.thread = {
+      get number() {
+        return worker.number;
+      },
       enter: () => worker.enter(),
       result: () => this.came(worker.result()),
       wait: () => this.came(worker.wait()),

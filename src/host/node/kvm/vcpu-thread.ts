@@ -100,6 +100,10 @@ export class VcpuThread {
     }
   }
 
+  get number(): number | undefined {
+    return Atomics.load(this.cells, CELL.thread) || undefined;
+  }
+
   interrupt(): void {
     const thread = Atomics.load(this.cells, CELL.thread);
     if (thread !== 0) this.kick(thread);

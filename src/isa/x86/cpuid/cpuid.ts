@@ -6,6 +6,7 @@
  * 3, appendix "Obtaining Processor Information Via the CPUID Instruction";
  * Linux, "KVM CPUID bits" and "Hypercall ABI" for the leaves from 4000_0000.
  */
+import { paravirtualBits } from './paravirtual.ts';
 import type { StateAccess } from '../../isa.ts';
 import { Cr4 } from '../state.ts';
 import { AMD_REPEATED, WORDS } from './features.ts';
@@ -24,8 +25,8 @@ export interface CpuidOptions {
   /** Frequencies, Hz. */
   readonly tscHz: number;
   readonly apicHz: number;
-  /** KVM's paravirtual clock is offered. */
-  readonly kvmclock: boolean;
+  /** KVM's paravirtual features, by QEMU's names; undefined: none of KVM's leaves. */
+  readonly paravirtual: ReadonlySet<string> | undefined;
 }
 
 /** Bits of XCR0 that the features bring, and the bytes of the XSAVE area they need. */
@@ -34,8 +35,6 @@ const AVX = 4;
 const LEGACY_BYTES = 576;
 const AVX_AT = 576;
 const AVX_BYTES = 256;
-
-const KVM = { clocksource: 1, nopIoDelay: 2, clocksource2: 8, stable: 1 << 24 } as const;
 
 const ascii = (text: string, at: number): number => {
   let value = 0;
@@ -192,13 +191,13 @@ function extendedLeaf(options: CpuidOptions, leaf: number, subleaf: number): Reg
 }
 
 /** KVM's leaves; the frequencies, in kHz, as VMware began to tell them. */
-function hypervisorLeaf({ kvmclock, tscHz, apicHz }: CpuidOptions, leaf: number): Registers {
-  const name = kvmclock ? 'KVMKVMKVM\0\0\0' : 'Trapframe\0\0\0';
+function hypervisorLeaf({ paravirtual, tscHz, apicHz }: CpuidOptions, leaf: number): Registers {
+  const name = paravirtual ? 'KVMKVMKVM\0\0\0' : 'Trapframe\0\0\0';
   switch (leaf) {
     case 0x4000_0000:
       return [LAST_HYPERVISOR, ascii(name, 0), ascii(name, 4), ascii(name, 8)];
     case 0x4000_0001:
-      return kvmclock ? [KVM.nopIoDelay | KVM.clocksource2 | KVM.stable, 0, 0, 0] : [0, 0, 0, 0];
+      return [paravirtual ? paravirtualBits(paravirtual) : 0, 0, 0, 0];
     case 0x4000_0010:
       return [tscHz / 1000, apicHz / 1000, 0, 0];
     default:

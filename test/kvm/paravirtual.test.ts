@@ -1,0 +1,113 @@
+/** kvmclock and steal time as a guest has them, across accelerators and pauses. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { AcceleratorName } from '../../src/accel/switching.ts';
+import { waitedTime } from '../../src/host/node/thread-times.ts';
+import type { Machine } from '../../src/machine/machine.ts';
+import { R } from '../../src/machine/x86-assembler.ts';
+import { Firmware, until } from './irqchip-guest.ts';
+import { kvmMachine } from './machine.ts';
+import { skip as noKvm } from './real-mode.ts';
+
+const CLOCK = 0x3000;
+const STEAL = 0x3040;
+/** Counts the turns of the guest's loop; what its time-stamp counter read in the last one. */
+const TURNS = 0x3080;
+const COUNTER = 0x3088;
+
+/** Asks for both pages, then reads its counter all the time. */
+function guest(): number[] {
+  const f = new Firmware();
+  for (const [msr, value] of [
+    [0x4b56_4d01, CLOCK | 1],
+    [0x4b56_4d03, STEAL | 1],
+  ])
+    f.movImm(R.cx, msr).movImm(R.ax, value).db(0x31, 0xd2, 0x0f, 0x30); // xor edx, edx; wrmsr
+  f.label('turn').db(0x0f, 0x31); // rdtsc
+  f.db(0xa3)
+    .dd(COUNTER)
+    .db(0x89, 0x15)
+    .dd(COUNTER + 4); // mov [..], eax; mov [..], edx
+  return [...f.inc(TURNS).jmp('turn').bytes()];
+}
+
+function look(machine: Machine): DataView {
+  const bytes = machine.readMemory(CLOCK, 0x100);
+  assert.ok(bytes);
+  return new DataView(bytes.slice().buffer);
+}
+const at = (address: number): number => address - CLOCK;
+const turns = (machine: Machine): number => look(machine).getUint32(at(TURNS), true);
+
+/** Milliseconds as the guest would make them of its page and the counter that it read last. The machine is paused. */
+function guestTime(machine: Machine): number {
+  const view = look(machine);
+  const shift = view.getInt8(28);
+  const ticks = view.getBigUint64(at(COUNTER), true) - view.getBigUint64(8, true);
+  const shifted = shift >= 0 ? ticks << BigInt(shift) : ticks >> BigInt(-shift);
+  const ns = view.getBigUint64(16, true) + ((shifted * BigInt(view.getUint32(24, true))) >> 32n);
+  return Number(ns) / 1e6;
+}
+
+async function further(machine: Machine, by = 3): Promise<void> {
+  const from = turns(machine);
+  await until(
+    () => turns(machine) - from >= by,
+    () => `the guest stands still: ${machine.error ?? machine.state}`,
+  );
+}
+
+test('kvmclock goes on through pauses and changes of accelerator, and tells the guest of pauses', {
+  skip: noKvm,
+}, async () => {
+  for (const accelThreads of [false, true]) {
+    const { machine } = await kvmMachine(guest(), { accel: ['kvm', 'jit'], accelThreads });
+    await using _ = machine;
+    machine.start();
+    await further(machine);
+    await machine.pause();
+    let last = guestTime(machine);
+    for (const accelerator of ['jit', 'kvm', 'reference', 'jit', 'kvm', 'kvm'] satisfies AcceleratorName[]) {
+      // Nothing of this is the guest's time.
+      await pause(150);
+      const started = performance.now();
+      machine.resume();
+      await further(machine);
+      await machine.switchAccelerator(accelerator);
+      await further(machine);
+      assert.equal(look(machine).getUint8(29), 3, 'stable, and it was stopped');
+      await machine.pause();
+      const ran = performance.now() - started;
+      const now = guestTime(machine);
+      assert.ok(now > last, `from ${last} to ${now}, to ${accelerator}`);
+      assert.ok(now - last <= ran + 5, `${now - last} ms in a run of ${ran} ms, to ${accelerator}`);
+      last = now;
+    }
+  }
+});
+
+for (const accelerator of ['kvm', 'jit'] as const)
+  test(`steal time rises where the host is busy: ${accelerator}`, {
+    skip: waitedTime() === undefined ? 'the system does not say how long threads wait' : accelerator === 'kvm' && noKvm,
+  }, async () => {
+    const { machine } = await kvmMachine(guest(), { accel: accelerator });
+    await using _ = machine;
+    machine.start();
+    await further(machine);
+    const stolen = () => Number(look(machine).getBigUint64(at(STEAL), true)) / 1e6;
+    const before = stolen();
+    const others = Array.from({ length: availableParallelism() + 1 }, () =>
+      spawn(process.execPath, ['-e', 'for (const end = Date.now() + 8000; Date.now() < end; );'], { stdio: 'ignore' }),
+    );
+    try {
+      await until(
+        () => stolen() - before > 40,
+        () => `${stolen() - before} ms stolen`,
+      );
+    } finally {
+      for (const other of others) other.kill('SIGKILL');
+    }
+  });
