@@ -88,11 +88,13 @@ export function layout<F extends Fields>(name: string, version: number, fields: 
   return { name, version, fields };
 }
 
-/** A fresh instance holding every field's reset value. */
+/**
+ * A fresh instance holding every field's reset value. Made from entries: an object that gets more than a dozen
+ * properties one by one is a hash table to V8, and each look at a device's state a search.
+ */
 export function create<F extends Fields>(of: Layout<F>): StateOf<Layout<F>> {
-  const state: Record<string, unknown> = {};
-  for (const [name, field] of Object.entries(of.fields)) state[name] = initialOf(field);
-  return state as StateOf<Layout<F>>;
+  const entries = Object.entries(of.fields).map(([name, field]) => [name, initialOf(field)]);
+  return Object.fromEntries(entries) as StateOf<Layout<F>>;
 }
 
 /** Puts every field back to its reset value, in place. */
@@ -121,7 +123,7 @@ export interface Placement {
 
 /** Places a layout in linear memory in declaration order. JSON fields cannot be placed. */
 export function place(of: Layout): Placement {
-  const offset: Record<string, number> = {};
+  const offsets: [string, number][] = [];
   let at = 0;
   for (const [name, field] of Object.entries(of.fields)) {
     if (field.kind === 'json') throw new TypeError(`${of.name}.${name}: a JSON field has no place in linear memory`);
@@ -129,8 +131,9 @@ export function place(of: Layout): Placement {
     const size =
       field.kind === 'bytes' ? field.length : field.kind === 'array' ? field.of.size * field.length : field.size;
     at = Math.ceil(at / align) * align;
-    offset[name] = at;
+    offsets.push([name, at]);
     at += size;
   }
-  return { size: Math.ceil(at / 16) * 16, offset };
+  // See `create`.
+  return { size: Math.ceil(at / 16) * 16, offset: Object.fromEntries(offsets) };
 }
