@@ -7,21 +7,16 @@
 import { ACTIONS } from '../machine/actions.ts';
 import { switchAccelerator } from './switch-accelerator.ts';
 import { type Control, ControlError } from './hub.ts';
-import { dump, dumpCode, type Format, parseFormat, printed, remembered } from './hmp-dump.ts';
+import { type Command, count, type Session, text, Usage } from './hmp-command.ts';
+import type { Format } from './hmp-dump.ts';
 import { Scanner } from './hmp-expression.ts';
 import { OTHER_TOPICS, TOPICS } from './hmp-info.ts';
+import { MEMORY_COMMANDS } from './hmp-memory.ts';
 import { registerByName } from './hmp-registers.ts';
 import { moveMouse, parseChord, sendKeys, setMouseButtons } from './input.ts';
 import { isPictureFormat, screendump } from './screendump.ts';
 
-interface Command {
-  readonly also?: string;
-  readonly parameters?: string;
-  readonly help: string;
-  run(hmp: Hmp, arguments_: Scanner): string | Promise<string>;
-}
-
-export class Hmp {
+export class Hmp implements Session {
   readonly control: Control;
   /** The processor that `x`, `info registers` and `$name` look at. */
   cpu = 0;
@@ -37,12 +32,6 @@ export class Hmp {
     if (!this.control.machine.vcpus[index]) return false;
     this.cpu = index;
     return true;
-  }
-
-  takeFormat(scanner: Scanner): Format {
-    const format = parseFormat(scanner, this.format, true);
-    this.format = remembered(this.format, format);
-    return format;
   }
 
   /** Runs one line; what goes wrong is text as well. */
@@ -87,9 +76,6 @@ export class Hmp {
   }
 }
 
-/** A mistake in the arguments; answered with a pointer to the help. */
-class Usage extends Error {}
-
 /** Messages of the expression and format readers, which QEMU ends with the pointer to the help. */
 const SYNTAX =
   /^(unexpected end|invalid char|'\)' expected|unknown register|division by zero|number too large|missing term|unterminated|unsupported escape|expression too deep)/;
@@ -107,19 +93,6 @@ function unknown(name: string): string {
   return `Error: the command '${name}' is not there yet; "help" lists those that are\n`;
 }
 
-function text(name: string, scanner: Scanner): string {
-  const word = scanner.word();
-  if (word === undefined) throw new Usage(`${name}: string expected`);
-  return word;
-}
-
-/** A whole number as a word of its own: `-5` is not the end of an expression. */
-function count(name: string, scanner: Scanner): number {
-  const word = text(name, scanner);
-  if (!/^-?[0-9]{1,9}$/.test(word)) throw new Usage(`${name}: '${word}' is not a number`);
-  return Number(word);
-}
-
 const control = (help: string, act: (control: Control) => void | Promise<void>, also?: string): Command => ({
   also,
   help,
@@ -128,26 +101,8 @@ const control = (help: string, act: (control: Control) => void | Promise<void>, 
     return '';
   },
 });
-function memory(help: string, read: (hmp: Hmp, at: bigint, length: number) => Uint8Array | undefined): Command {
-  return {
-    parameters: '/fmt addr',
-    help,
-    run(hmp, scanner) {
-      const format = parseFormat(scanner, hmp.format, true);
-      const address = scanner.expression();
-      if (!scanner.done) return '';
-      hmp.format = remembered(hmp.format, format);
-      if (format.letter === 'i') {
-        const { text: processor } = hmp.control.machine.vcpus[hmp.cpu] ?? {};
-        if (!processor) throw new ControlError("there is no disassembler for this processor; use format 'x'");
-        return dumpCode(format.count, BigInt.asUintN(64, address), processor, (at, length) => read(hmp, at, length));
-      }
-      return dump(format, address, (at, length) => read(hmp, at, length));
-    },
-  };
-}
-
 const COMMANDS: Readonly<Record<string, Command>> = {
+  ...MEMORY_COMMANDS,
   accel: {
     parameters: '[kvm|jit|reference]',
     help: 'show the accelerator, or move the running machine to another one',
@@ -167,41 +122,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return '';
     },
   },
-  gva2gpa: {
-    parameters: 'addr',
-    help: 'print the guest physical address of a guest virtual address',
-    run(hmp, scanner) {
-      const physical = hmp.control.machine.vcpus[hmp.cpu]?.translate(BigInt.asUintN(64, scanner.expression()));
-      return physical === undefined ? 'Unmapped\n' : `gpa: 0x${physical.toString(16)}\n`;
-    },
-  },
   help: {
     also: '?',
     parameters: '[cmd]',
     help: 'show the help',
     run: (_, scanner) => helpText(scanner.word(), scanner.word()),
-  },
-  i: {
-    parameters: '/fmt addr[.index]',
-    help: 'I/O port read',
-    run(hmp, scanner) {
-      const format = hmp.takeFormat(scanner);
-      let port = Number(BigInt.asUintN(16, scanner.expression()));
-      let index: bigint | undefined;
-      if (scanner.peek() === '.') {
-        scanner.at++;
-        index = scanner.expression();
-      }
-      if (!scanner.done) return '';
-      const ports = portsOf(hmp);
-      if (index !== undefined) {
-        ports.write(port, 1, Number(BigInt.asUintN(8, index)));
-        port = (port + 1) & 0xffff;
-      }
-      const { size, letter } = PORT_SIZES[format.size];
-      const value = ports.read(port, size).toString(16);
-      return `port${letter}[0x${port.toString(16).padStart(4, '0')}] = 0x${value.padStart(2 * format.size, '0')}\n`;
-    },
   },
   info: { parameters: '[subcommand]', help: 'show various information about the machine', run: info },
   log: {
@@ -213,12 +138,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       if (!log) throw new ControlError('logging is fixed; use -d on the command line');
       return log(items === 'none' ? [] : items.split(',')) ?? '';
     },
-  },
-  memsave: {
-    parameters: 'addr size file',
-    help: "save to disk virtual memory dump starting at 'addr' of size 'size'",
-    run: (hmp, scanner) =>
-      save(scanner, 'memsave', (at, size, file) => hmp.control.saveVirtual(at, size, file, hmp.cpu)),
   },
   mouse_button: {
     parameters: 'state',
@@ -259,34 +178,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return '';
     },
   },
-  o: {
-    parameters: '/fmt addr value',
-    help: 'I/O port write',
-    run(hmp, scanner) {
-      const format = hmp.takeFormat(scanner);
-      const port = Number(BigInt.asUintN(16, scanner.expression()));
-      const value = Number(BigInt.asUintN(32, scanner.expression()));
-      if (scanner.done) portsOf(hmp).write(port, PORT_SIZES[format.size].size, value);
-      return '';
-    },
-  },
-  pmemsave: {
-    parameters: 'addr size file',
-    help: "save to disk physical memory dump starting at 'addr' of size 'size'",
-    run: (hmp, scanner) => save(scanner, 'pmemsave', (at, size, file) => hmp.control.savePhysical(at, size, file)),
-  },
-  print: {
-    also: 'p',
-    parameters: '/fmt expr',
-    help: 'print expression value (use $reg for CPU register access)',
-    run(hmp, scanner) {
-      const format = parseFormat(scanner, hmp.format, false);
-      const value = scanner.expression();
-      if (!scanner.done) return '';
-      hmp.format = { ...hmp.format, letter: format.letter };
-      return printed(format.letter, value) + '\n';
-    },
-  },
   quit: control('quit the emulator', (hub) => hub.quit(), 'q'),
   screendump: {
     parameters: 'filename [-f format]',
@@ -317,57 +208,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   stop: control('stop emulation', (hub) => hub.stop(), 's'),
-  sum: {
-    parameters: 'addr size',
-    help: 'compute the checksum of a memory region',
-    run(hmp, scanner) {
-      const address = Number(BigInt.asUintN(64, scanner.expression()));
-      const length = Number(scanner.expression());
-      if (length < 0 || length > 2 ** 26) throw new ControlError('the size is out of range');
-      const bytes = hmp.control.machine.readMemory(address, length);
-      if (!bytes) throw new ControlError('there is no RAM');
-      let sum = 0;
-      for (const byte of bytes) sum = (((sum >> 1) | (sum << 15)) + byte) & 0xffff;
-      return sum.toString().padStart(5, '0') + '\n';
-    },
-  },
   system_powerdown: control('send system power down event', (hub) => hub.powerdown()),
   system_reset: control('reset the system', (hub) => hub.reset()),
   system_wakeup: control('wakeup guest from suspend', (hub) => hub.wakeup()),
-  x: memory("virtual memory dump starting at 'addr'", (hmp, at, length) =>
-    hmp.control.readVirtual(hmp.cpu, at, length),
-  ),
-  xp: memory("physical memory dump starting at 'addr'", (hmp, at, length) =>
-    at <= Number.MAX_SAFE_INTEGER ? hmp.control.machine.readMemory(Number(at), length) : undefined,
-  ),
 };
 
-/** Accesses by the size of a format; ports have no more than 32 bits, and what is wider is taken for a byte. */
-const PORT_SIZES = {
-  1: { size: 1, letter: 'b' },
-  2: { size: 2, letter: 'w' },
-  4: { size: 4, letter: 'l' },
-  8: { size: 1, letter: 'b' },
-} as const;
-
-function portsOf({ control: { machine } }: Hmp): NonNullable<Control['machine']['ports']> {
-  if (!machine.ports) throw new ControlError('this machine has no I/O ports');
-  return machine.ports;
-}
-
-async function save(
-  scanner: Scanner,
-  name: string,
-  act: (at: bigint, size: bigint, file: string) => Promise<void>,
-): Promise<string> {
-  const address = BigInt.asUintN(64, scanner.expression());
-  const size = scanner.expression();
-  const file = text(name, scanner);
-  if (scanner.done) await act(address, size, file);
-  return '';
-}
-
-function info(hmp: Hmp, scanner: Scanner): string {
+function info(hmp: Session, scanner: Scanner): string {
   const name = scanner.word();
   if (name === undefined) return helpText('info');
   if (!Object.hasOwn(TOPICS, name)) {
@@ -386,6 +232,7 @@ function helpText(name?: string, topic?: string): string {
     `${label} ${parameters ?? ''} -- ${help}\n`;
   if (name === undefined)
     return Object.entries(COMMANDS)
+      .sort(([p], [q]) => (p < q ? -1 : 1))
       .map(([key, command]) => lineOf(names(key, command), command.parameters, command.help))
       .join('');
   if (name === 'info') {

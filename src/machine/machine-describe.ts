@@ -36,7 +36,7 @@ export function describe(
     case 'irq':
       return describeIrq(board);
     case 'pci':
-      return describePci(board.pci);
+      return describePci(board.pci, new Set(config.devices.flatMap(({ id }) => id ?? [])));
     case 'jit':
       return [
         `accelerator: ${accel.name}`,

@@ -1,4 +1,4 @@
-/** `info pic` and `info pci`, in the lines of QEMU 7.2's monitor. Departure: a function's id is our name of it. */
+/** `info pic` and `info pci`, in the lines of QEMU 7.2's monitor. */
 import { I8259 } from '../devices/i8259/i8259.ts';
 import { IoApic, IOAPIC_PINS } from '../devices/ioapic/ioapic.ts';
 import type { PciFunction } from '../hw/pci.ts';
@@ -98,7 +98,7 @@ function bridgeLines(fn: PciFunction): string[] {
   ];
 }
 
-function describeFunction(fn: PciFunction, bus: number): string[] {
+function describeFunction(fn: PciFunction, bus: number, ids: ReadonlySet<string>): string[] {
   const word = (at: number) => fn.readConfig(at, 2);
   const type = word(0x0a);
   const isType1 = (fn.readConfig(0x0e, 1) & 0x7f) === 1;
@@ -123,15 +123,17 @@ function describeFunction(fn: PciFunction, bus: number): string[] {
         : `      BAR${index}: ${bits} bit${prefetchable ? ' prefetchable' : ''} memory at 0x${hex(from, 8)} [0x${hex(to, 8)}].`,
     );
   }
-  lines.push(`      id "${fn.name.replace(/(\.bus)?\.pci$/, '')}"`);
+  const name = fn.name.replace(/(\.bus)?\.pci$/, '');
+  lines.push(`      id "${ids.has(name) ? name : ''}"`);
   return lines;
 }
 
-export function describePci(root: PciBus | undefined): string {
+/** `ids`: names that the command line gave. */
+export function describePci(root: PciBus | undefined, ids: ReadonlySet<string>): string {
   if (!root) return 'there is no PCI bus';
   const bus = (of: PciBus, number: number): string[] =>
     of.list().flatMap((fn) => {
-      const own = describeFunction(fn, number);
+      const own = describeFunction(fn, number, ids);
       return isBridge(fn) ? [...own, ...bus(fn.secondary, fn.readConfig(0x19, 1))] : own;
     });
   return bus(root, 0).join('\n');

@@ -130,7 +130,7 @@ test('info pic and info pci, as QEMU prints them', async () => {
   assert.match(pic[28], /^pic0: irr=[0-9a-f]{2} imr=b8 isr=00 hprio=0 irq_base=00 rr_sel=0 elcr=00 fnm=0$/);
   pciWrite(board, 2, 0x13, 0xfd);
   pciWrite(board, 2, 4, 2);
-  const pci = describePci(board.pci);
+  const pci = describePci(board.pci, new Set());
   const lines = [
     '  Bus  0, device   2, function 0:',
     '    VGA controller: PCI device 1234:1111',

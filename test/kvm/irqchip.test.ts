@@ -281,14 +281,14 @@ for (const kind of KINDS) {
       for (const name of ['kvm', to, 'kvm', to] as const) {
         await machine.switchAccelerator(name);
         await pause(3);
-        assert.match(machine.describe('lapic'), /ISR +\(none\)\nIRR +64 69\n\nAPR 0x00 TPR 0x20/);
+        assert.match(machine.describe('lapic'), /ISR\s+\(none\)\nIRR\s+64 69\n\nAPR 0x00 TPR 0x20/);
       }
       guest.set(CELL.go, 1);
       await until(() => guest.cell(CELL.seen) === 2, guest.show);
       for (const name of ['kvm', to, 'kvm'] as const) {
         await machine.switchAccelerator(name);
         await pause(3);
-        assert.match(machine.describe('lapic'), /ISR +69\nIRR +64\n/);
+        assert.match(machine.describe('lapic'), /ISR\s+69\nIRR\s+64\n/);
       }
       guest.set(CELL.go, 2);
       await guest.printedIs('D');
