@@ -154,6 +154,8 @@ function binary64(code: number): (x: I64, y: I64) => Value {
       }
       if (isValue(right, 0) && zeroRight.has(code)) return left;
       if (code === and && isValue(right, 0)) return right;
+      // Cut to a word already.
+      if (code === and && left.op === and && left.b && isSameConstant(left.b, right)) return left;
       if (code === add && right.big === undefined) {
         if (left.op === op.PC) return pcPlus(left.imm + right.imm);
         if (left.op === add && left.b?.op === op.CONST_I64 && left.b.big === undefined) {
@@ -169,6 +171,9 @@ function binary64(code: number): (x: I64, y: I64) => Value {
     return apply(code, left, right);
   };
 }
+
+const isSameConstant = (x: Value, y: Value): boolean =>
+  x.op === op.CONST_I64 && y.op === op.CONST_I64 && constant(x) === constant(y);
 
 /** The same local or register: as the operands of one operation they have one value. */
 function isSame(x: Value, y: Value): boolean {

@@ -8,8 +8,8 @@
  */
 import type { Statement } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
-import type { Value } from '../../ir/value.ts';
 import type { Step } from './cfg.ts';
+import { Places } from './places.ts';
 
 export interface Group {
   /** Offset from its base of the group's first byte, aligned as `align` says with the base. */
@@ -37,16 +37,14 @@ export interface Member {
 export const BIAS = 16;
 /** A group spans no more than this, so that it seldom lies across two pages. */
 const MAX_SPAN = 256;
-/** A register that has moved further is a new base. */
-const MOST_DISTANCE = 2 ** 20;
 
 /** The members of groups of two and more in a block, by their statement. */
 export function findGroups(steps: readonly Step[], unaligned: boolean): ReadonlyMap<Statement, Member> {
   const members = new Map<Statement, Member>();
   const open = new Map<number, Group>();
   const places = new Places();
-  for (const { insn } of steps) {
-    places.begin();
+  for (const { insn, offset } of steps) {
+    places.begin(offset);
     for (const s of insn.statements) {
       if (s.kind === 'gload' || s.kind === 'gstore') {
         const at = places.of(s.address);
@@ -68,69 +66,6 @@ export function findGroups(steps: readonly Step[], unaligned: boolean): Readonly
   }
   for (const [s, { group }] of members) if (group.members < 2) members.delete(s);
   return members;
-}
-
-/** Where a value points: bytes from what a register or a local held at some time, which has a number. */
-interface Place {
-  readonly base: number;
-  readonly offset: number;
-}
-
-/** What registers and locals hold, as far as it is a distance from what one held before: stacks move by constants. */
-class Places {
-  private next = 0;
-  private readonly registers = new Map<number, Place>();
-  private locals = new Map<number, Place>();
-
-  /** An instruction begins: locals are its own. */
-  begin(): void {
-    this.locals.clear();
-  }
-
-  of(value: Value): Place | undefined {
-    if (value.op === op.REG) return this.held(this.registers, value.imm);
-    if (value.op === op.LOCAL_GET) return value.type === 'i64' ? this.held(this.locals, value.imm) : undefined;
-    const sign = value.op === op.i64Integer.add ? 1 : value.op === op.i64Integer.sub ? -1 : 0;
-    const { a, b } = value;
-    if (sign === 0 || !a || b?.op !== op.CONST_I64 || b.big !== undefined) return undefined;
-    const from = this.of(a);
-    return from && { base: from.base, offset: from.offset + sign * b.imm };
-  }
-
-  private held(places: Map<number, Place>, index: number): Place {
-    let place = places.get(index);
-    if (!place) {
-      place = { base: this.next++, offset: 0 };
-      places.set(index, place);
-    }
-    return place;
-  }
-
-  /** Follows what a statement changes. */
-  after(s: Statement): void {
-    if (s.kind === 'set') keep(this.locals, s.local, this.of(s.value));
-    else if (s.kind === 'reg') keep(this.registers, s.reg, this.of(s.value));
-    else if (s.kind === 'gload') this.locals.delete(s.local);
-    else if (s.kind === 'call') this.locals.delete(s.result);
-    else if (s.kind === 'if') this.forget([...s.then, ...s.else]);
-    else if (s.kind === 'loop' || s.kind === 'block') this.forget(s.body);
-  }
-
-  /** What is done perhaps, or more than once. */
-  private forget(list: readonly Statement[]): void {
-    for (const s of list) {
-      if (s.kind === 'set' || s.kind === 'gload') this.locals.delete(s.local);
-      else if (s.kind === 'call') this.locals.delete(s.result);
-      else if (s.kind === 'reg') this.registers.delete(s.reg);
-      else if (s.kind === 'if') this.forget([...s.then, ...s.else]);
-      else if (s.kind === 'loop' || s.kind === 'block') this.forget(s.body);
-    }
-  }
-}
-
-function keep(places: Map<number, Place>, index: number, place: Place | undefined): void {
-  if (place && Math.abs(place.offset) < MOST_DISTANCE) places.set(index, place);
-  else places.delete(index);
 }
 
 /** Takes an access into a group if it fits in span and alignment. */
