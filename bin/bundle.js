@@ -32,7 +32,7 @@ exports.bundleOf = async function bundleOf(root, cache) {
   try {
     if (!existsSync(path.join(root, 'node_modules', 'esbuild', 'package.json'))) return undefined;
     const all = path.join(cache, 'bundles');
-    const mine = path.join(all, hash(root));
+    const mine = path.join(all, new Hash().text(root).toString());
     const wanted = path.join(mine, stateOf(root));
     if (existsSync(wanted)) return wanted;
     await make(root, wanted);
@@ -45,21 +45,24 @@ exports.bundleOf = async function bundleOf(root, cache) {
 
 /** What a bundle is made from: every source file's name, size and time. Tests may change as they like. */
 function stateOf(root) {
-  const seen = [];
-  const note = (file) => {
-    const { size, mtimeMs } = statSync(file);
-    seen.push(file, size, mtimeMs);
+  const state = new Hash();
+  const note = (directory, name) => {
+    const { size, mtimeMs } = statSync(`${directory}${path.sep}${name}`);
+    state.text(name).number(size).number(mtimeMs);
   };
   const visit = (directory) => {
     for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      const file = `${directory}${path.sep}${entry.name}`;
-      if (entry.isDirectory()) visit(file);
-      else if (!entry.name.endsWith('.test.ts')) note(file);
+      const { name } = entry;
+      if (entry.isDirectory()) {
+        state.text(`${name}/`);
+        visit(`${directory}${path.sep}${name}`);
+        state.text('..');
+      } else if (!name.endsWith('.test.ts')) note(directory, name);
     }
   };
   visit(path.join(root, 'src'));
-  for (const file of ['package.json', 'tools/bundle.ts', 'bin/bundle.js']) note(path.join(root, file));
-  return hash(seen.join('\n'));
+  for (const file of ['package.json', 'tools/bundle.ts', 'bin/bundle.js']) note(root, file);
+  return state.toString();
 }
 
 async function make(root, wanted) {
@@ -99,13 +102,34 @@ function tidy(all, mine) {
 }
 
 /** Two FNV-1a hashes side by side: node:crypto alone would take longer to load than this takes. */
-function hash(text) {
-  let a = 0x811c9dc5;
-  let b = 0x050c5d1f;
-  for (let n = 0; n < text.length; n++) {
-    const code = text.charCodeAt(n);
-    a = Math.imul(a ^ code, 0x01000193);
-    b = Math.imul(b ^ code ^ (n & 0xff), 0x01000193);
+class Hash {
+  constructor() {
+    this.a = 0x811c9dc5;
+    this.b = 0x050c5d1f;
+    this.double = new Float64Array(1);
+    this.words = new Uint32Array(this.double.buffer);
   }
-  return [a, b].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('');
+
+  mix(word) {
+    this.a = Math.imul(this.a ^ word, 0x01000193);
+    this.b = Math.imul(this.b ^ ((word << 13) | (word >>> 19)), 0x01000193);
+  }
+
+  text(text) {
+    for (let n = 0; n < text.length; n++) this.mix(text.charCodeAt(n));
+    this.mix(text.length);
+    return this;
+  }
+
+  /** Its 64 bits: times have fractions. */
+  number(number) {
+    this.double[0] = number;
+    this.mix(this.words[0]);
+    this.mix(this.words[1]);
+    return this;
+  }
+
+  toString() {
+    return [this.a, this.b].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('');
+  }
 }

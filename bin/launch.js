@@ -76,7 +76,8 @@ function fromBundle(bundle, cache, program) {
   const { load } = require(path.join(bundle, 'bundle-loader.cjs'));
   // Kinds of runs use different functions; a checkout's go when its bundle goes.
   const word = process.argv[2];
-  const kind = program === 'trapframe' && /^[a-z]+$/.test(word) ? `${program}-${word}` : program;
+  const command = program === 'trapframe' && /^[a-z]+$/.test(word) ? `${program}-${word}` : program;
+  const kind = process.argv.some((argument) => /^(kvm|-?-enable-kvm)\b/.test(argument)) ? `${command}-kvm` : command;
   return load(entry, path.join(isCheckout ? bundle : cache, 'code', `${kind}-${process.version}`));
 }
 

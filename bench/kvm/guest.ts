@@ -68,10 +68,11 @@ export function firmware(kind: Kind): Uint8Array {
   return rom;
 }
 
-/** A firmware that ends the emulator at once, through isa-debug-exit. */
-export function lastFirmware(): Uint8Array {
+/** A firmware whose first instructions write a byte to the serial port, and then end the emulator by isa-debug-exit. */
+export function shortFirmware(): Uint8Array {
   const rom = new Uint8Array(0x10000).fill(0xf4);
-  rom.set([0xba, 0x01, 0x05, 0xb0, 0x00, 0xee, 0xf4]);
+  rom.set([0xba, 0xf8, 0x03, 0xb0, 0x21, 0xee]); // mov dx, 0x3f8; mov al, '!'; out dx, al
+  rom.set([0xba, 0x01, 0x05, 0xb0, 0x00, 0xee, 0xf4], 6); // mov dx, 0x501; mov al, 0; out dx, al; hlt
   rom.set([0xea, 0, 0, 0, 0xf0], 0xfff0);
   return rom;
 }

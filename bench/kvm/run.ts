@@ -8,19 +8,19 @@
  * of each round's ratios. See guest.ts for what is exited for: QEMU leaves KVM
  * for each of these, too (at 0xb8000, without a graphics card, it does not).
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openKvm } from '../../src/host/node/kvm/kvm-device.ts';
-import { BATCH, firmware, KINDS, type Kind, lastFirmware, rawImage } from './guest.ts';
+import { BATCH, firmware, KINDS, type Kind, rawImage, shortFirmware } from './guest.ts';
 import { type Cost, Turns } from './turns.ts';
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '15' },
-    starts: { type: 'string', default: '9' },
+    starts: { type: 'string', default: '15' },
     only: { type: 'string' },
   },
 });
@@ -41,6 +41,20 @@ const machineArgs = (bios: string): string[] => [
   ...['-M', 'pc', '-m', '16M', '-bios', bios, '-nodefaults', '-vga', 'none', '-display', 'none'],
   ...['-device', 'isa-debug-exit,iobase=0x501,iosize=1', '-serial', 'stdio'],
 ];
+
+/** A process's first output, which is later than its first entry into KVM, and its end: ms after it was started. */
+function timed(command: string, args: readonly string[]): Promise<{ first: number; end: number }> {
+  const begin = performance.now();
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  let first = Number.NaN;
+  child.stdout.once('data', () => {
+    first = performance.now() - begin;
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', () => resolve({ first, end: performance.now() - begin }));
+  });
+}
 
 openKvm().close();
 const directory = mkdtempSync(join(tmpdir(), 'trapframe-bench-kvm-'));
@@ -90,22 +104,30 @@ try {
     }
   }
 
-  console.log('\nms from the start of the process to the guest’s end, which comes at once');
-  const none = join(directory, 'end.bin');
-  writeFileSync(none, lastFirmware());
-  for (const [name, command, args] of [
-    ['Node alone', process.execPath, ['-e', '0']],
-    ['Trapframe', system, ['-accel', 'kvm', ...machineArgs(none)]],
-    ...(qemu ? ([['QEMU', 'qemu-system-x86_64', ['-enable-kvm', ...machineArgs(none)]]] as const) : []),
-  ] as const) {
-    const times = Array.from({ length: Number(values.starts) }, () => {
-      const begin = performance.now();
-      spawnSync(command, args, { stdio: 'ignore' });
-      return performance.now() - begin;
+  console.log(
+    '\nms from the start of the process, by turns: to the byte that the guest’s first instructions write | to its end',
+  );
+  const bios = join(directory, 'short.bin');
+  writeFileSync(bios, shortFirmware());
+  const starts = {
+    'Node alone': [process.execPath, '-e', 'process.stdout.write("!")'],
+    Trapframe: [system, '-accel', 'kvm', ...machineArgs(bios)],
+    ...(qemu ? { QEMU: ['qemu-system-x86_64', '-enable-kvm', ...machineArgs(bios)] } : {}),
+  };
+  const times = Object.fromEntries(Object.keys(starts).map((name) => [name, [] as { first: number; end: number }[]]));
+  for (let n = -1; n < Number(values.starts); n++)
+    for (const [name, [command, ...args]] of Object.entries(starts)) {
+      const time = await timed(command, args);
+      if (n >= 0) times[name].push(time); // the first of a new state of the sources makes their bundle
+    }
+  for (const [name, list] of Object.entries(times)) {
+    const text = (['first', 'end'] as const).map((which) => {
+      const all = list.map((time) => time[which]);
+      return `${median(all).toFixed(0)} (least ${Math.min(...all).toFixed(0)})`;
     });
-    console.log(`${name.padEnd(14)} ${median(times).toFixed(0)} (least ${Math.min(...times).toFixed(0)})`);
+    console.log(`${name.padEnd(14)} ${text.join(' | ')}`);
   }
-  const inside = spawnSync(process.execPath, [here('start.ts'), none], { encoding: 'utf8' });
+  const inside = spawnSync(process.execPath, [here('start.ts'), bios], { encoding: 'utf8' });
   console.log(`in a process that runs: ${inside.stdout.trim()}`);
 } finally {
   rmSync(directory, { recursive: true, force: true });
