@@ -76,7 +76,8 @@ export interface IsaFunctions {
   readonly raise: IrFunction;
   /**
    * takeInterrupt() -> i32: enters the handler of the interrupt to be taken now. 0: none is; 1: entered one;
-   * 2: one is to be taken after the next instruction (the engine then executes just one).
+   * 2: one is to be taken after the next instruction (the engine then executes just one); 3: none may be taken before
+   * the next instruction has been executed.
    */
   readonly takeInterrupt: IrFunction;
   /** wakes() -> i32: whether a CPU that waits goes on. */

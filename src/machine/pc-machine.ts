@@ -30,6 +30,7 @@ import { enterSmm, leaveSmm, SAVE_AREA } from '../isa/x86/smm.ts';
 import { rateBits, timeStamp } from '../isa/x86/time-stamp.ts';
 import { cpuidOptions, x86CpuModel, missingCr4 } from './x86-cpu.ts';
 import { X86EventLog } from './x86-event-log.ts';
+import { Hypercalls } from './x86-hypercalls.ts';
 import { processorSignature, X86HostCalls } from './x86-host-calls.ts';
 import { x86Monitor } from './x86-monitor.ts';
 
@@ -54,6 +55,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   });
   const cpu = x86CpuModel(config.cpu, offer, {
     // What depends on the host is no part of a machine whose runs are all the same.
+    // KVM serves them itself, and needs its own local APICs for it.
+    hypercalls: offer === undefined || (irqchip !== undefined && offer.hypercalls),
     stealTime: !config.icount && host.waited?.() !== undefined,
   });
   if (irqchip && !cpu.features.has('apic')) {
@@ -105,6 +108,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const { vcpus } = accel;
   const states = vcpus.map(({ state }) => state);
   const clock = clockOf(config, host, vcpus);
+  /** Processors whose next wait is over before it begins: KVM_HC_KICK_CPU. */
+  const kicked = states.map(() => false);
   const loop = new RunLoop({
     host,
     clock,
@@ -116,6 +121,11 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
       const state = states[index];
       const lines = state.get32('lines');
       const enabled = (state.get32('eflags') & Eflags.if) !== 0;
+      if (kicked[index]) {
+        kicked[index] = false;
+        state.set32('waiting', 0);
+        return true;
+      }
       if (lines & Line.smi && !state.get32('inSmm')) return true;
       return (lines & Line.nmi) !== 0 || ((lines & Line.intr) !== 0 && enabled);
     },
@@ -231,8 +241,24 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     wants: (index: number) => !states[index].waiting && !states[index].stopped,
   };
   const stealTime = cpu.paravirtual?.has('kvm-steal-time') ? new KvmStealTime(dma, waited, config.cpus) : undefined;
-  accel.guestClock = kvmClock;
+  accel.guestClock = {
+    stopped: () => kvmClock?.stopped(),
+    started(paused) {
+      kvmClock?.started(paused);
+      // KVM does not say whom it has told not to wait. Who is woken for nothing looks again.
+      if (!paused && cpu.paravirtual?.has('kvm-pv-unhalt')) kicked.fill(true);
+    },
+  };
   late.stealTime = stealTime;
+  const hypercalls = new Hypercalls({
+    ...{ cpus: config.cpus, bus: board.chipset.apicBus },
+    kick(index) {
+      const { waiting } = states[index];
+      kicked[index] = !waiting;
+      if (waiting) states[index].set32('waiting', 0);
+      loop.attend(index);
+    },
+  });
   late.calls = states.map(
     (state, index) =>
       new X86HostCalls({
@@ -243,6 +269,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
         reach: () => board.chipset.reach(true),
         kvmClock,
         stealTime,
+        hypercalls: cpu.paravirtual && hypercalls,
         sync: () => vcpus[index].sync(),
         index,
         log,
@@ -291,6 +318,7 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   };
   const resetCpus = () => {
     kvmClock?.reset();
+    kicked.fill(false);
     stealTime?.reset();
     const skew = counterSkew();
     vcpus.forEach((vcpu, index) => {

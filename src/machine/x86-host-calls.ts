@@ -13,6 +13,7 @@ import type { LocalApic } from '../devices/apic/local-apic.ts';
 import type { DeviceLog } from '../hw/device.ts';
 import { KVM_MSR, type KvmClock } from './kvm-clock.ts';
 import type { KvmStealTime } from './kvm-steal-time.ts';
+import type { Hypercalls } from './x86-hypercalls.ts';
 import type { X86EventLog } from './x86-event-log.ts';
 
 const MSR = {
@@ -38,6 +39,8 @@ const X2APIC_ENABLED = 0x400;
 /** Eight variable ranges, fixed ranges, write combining. */
 const MTRR_CAPABILITY = 0x508n;
 const LOCKED = 1n;
+/** -KVM_ENOSYS. */
+const NO_HYPERCALL = -1000n;
 
 /** Registers that read as zero and take anything: processors have them, and guests look without asking. */
 const IGNORED = new Set<number>([
@@ -83,6 +86,8 @@ export interface X86HostCallsParts {
   reach?(): void;
   readonly kvmClock: KvmClock | undefined;
   readonly stealTime: KvmStealTime | undefined;
+  /** Absent where the guest is not told of KVM. */
+  readonly hypercalls: Hypercalls | undefined;
   /** Brings the state up to date, with what software added to the time-stamp counter. */
   sync?(): void;
   readonly index: number;
@@ -129,6 +134,12 @@ export class X86HostCalls {
         this.parts.reach?.();
         if (apic) apic.cr8 = a & 15;
         return 0;
+      case HostCall.hypercallTarget:
+        this.parts.hypercalls?.setTarget(a, b);
+        return 0;
+      case HostCall.hypercall:
+        this.hypercall(a >>> 0, b !== 0);
+        return 0;
       case HostCall.isStackAccess:
         return isStackAccess(this.parts.isa, state) ? 1 : 0;
       case HostCall.enterSmm:
@@ -149,6 +160,13 @@ export class X86HostCalls {
       default:
         return 1;
     }
+  }
+
+  private hypercall(number: number, long: boolean): void {
+    const { hypercalls, state } = this.parts;
+    if (hypercalls) this.parts.reach?.();
+    const answer = hypercalls?.call(number, state.get64('result'), state.get64('result2'), long) ?? NO_HYPERCALL;
+    state.set64('result', BigInt.asUintN(64, answer));
   }
 
   private readMsr(msr: number): bigint | undefined {

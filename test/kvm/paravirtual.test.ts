@@ -1,4 +1,4 @@
-/** kvmclock and steal time as a guest has them, across accelerators and pauses. */
+/** kvmclock, steal time and hypercalls as a guest has them, across accelerators and pauses. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -8,7 +8,7 @@ import type { AcceleratorName } from '../../src/accel/switching.ts';
 import { waitedTime } from '../../src/host/node/thread-times.ts';
 import type { Machine } from '../../src/machine/machine.ts';
 import { R } from '../../src/machine/x86-assembler.ts';
-import { Firmware, until } from './irqchip-guest.ts';
+import { CELL, Firmware, LAPIC, SIPI_PAGE, until } from './irqchip-guest.ts';
 import { kvmMachine } from './machine.ts';
 import { skip as noKvm } from './real-mode.ts';
 
@@ -110,4 +110,43 @@ for (const accelerator of ['kvm', 'jit'] as const)
     } finally {
       for (const other of others) other.kill('SIGKILL');
     }
+  });
+
+/** VMCALL: EAX, EBX, ECX, EDX, ESI. */
+function call(f: Firmware, number: number, a0: number, a1: number, a2 = 0, a3 = 0): void {
+  f.movImm(R.ax, number).movImm(R.bx, a0).movImm(R.cx, a1).movImm(R.dx, a2).movImm(R.si, a3).db(0x0f, 0x01, 0xc1);
+}
+const KICK = 5;
+const SEND_IPI = 10;
+
+/** Processor 1 waits twice with interrupts off, for a kick each; then both take the same interrupt. */
+function hypercalls(): number[] {
+  const f = new Firmware().pics().enableApic().gate(0x41, 'ipi');
+  f.store(LAPIC + 0x310, 1 << 24).store(LAPIC + 0x300, 0x4500);
+  f.store(LAPIC + 0x300, 0x4600 | SIPI_PAGE);
+  for (const step of [1, 2]) {
+    f.until(CELL.started, step, 'spin');
+    call(f, KICK, 0, 1);
+  }
+  f.until(CELL.started, 3, 'spin').sti();
+  call(f, SEND_IPI, 3, 0, 0, 0x4041);
+  f.db(0xa3).dd(CELL.seen); // mov [seen], eax
+  f.until(CELL.count, 2, 'spin').print('D').end();
+  f.label('ap').enableApic();
+  f.inc(CELL.started).db(0xfa, 0xf4).inc(CELL.started).hlt().inc(CELL.started).sti();
+  f.label('ap-rest').hlt().jmp('ap-rest');
+  return f.handler('ipi', CELL.count).bytes();
+}
+
+for (const accelerator of ['jit', 'reference'] as const)
+  test(`hypercalls end a wait and interrupt several processors: ${accelerator}`, async () => {
+    const { machine, printed } = await kvmMachine(hypercalls(), { accel: accelerator, cpus: 2 });
+    await using _ = machine;
+    machine.start();
+    const cell = (address: number) => machine.readMemory(address, 4)?.[0];
+    await until(
+      () => printed.text === 'D',
+      () => `started ${cell(CELL.started)}, interrupts ${cell(CELL.count)}, ${machine.error ?? machine.state}`,
+    );
+    assert.equal(cell(CELL.seen), 2);
   });

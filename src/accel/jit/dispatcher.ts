@@ -3,7 +3,7 @@
  */
 import * as op from '../../ir/op.ts';
 import { define } from '../../ir/code.ts';
-import { cpu, eq32, i32, load, sub32 } from '../../ir/value.ts';
+import { add32, cpu, eq32, gtS32, i32, load, sub32 } from '../../ir/value.ts';
 import type { Isa, IsaFunctions } from '../../isa/isa.ts';
 import { pushCell, storeCell } from './access.ts';
 import { compareItlb, pushCellAddress, pushSlot, storePage } from './code-lookup.ts';
@@ -34,6 +34,14 @@ export function changed({ fields }: Isa, { takeInterrupt, wakes }: IsaFunctions,
       );
     });
     f.if(eq32(taken, 2), () => f.return(i32(Reason.single)));
+    f.if(eq32(taken, 3), () => {
+      // The next instruction belongs to the one before: the slice does not end between them.
+      const missing = f.let(sub32(i32(1), load(op.I32_LOAD, cpu, CELL.budget)));
+      f.if(gtS32(missing, 0), () => {
+        for (const at of [CELL.budget, CELL.given])
+          f.store(op.I32_STORE, cpu, add32(load(op.I32_LOAD, cpu, at), missing), at);
+      });
+    });
     f.return(i32(0));
   });
 }

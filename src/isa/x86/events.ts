@@ -6,7 +6,22 @@
  * Hardware Interrupts", "Debug Exceptions".
  */
 import { define } from '../../ir/code.ts';
-import { and, and32, eq32, eqz32, i32, i64, ltS32, ne, ne32, or32, type Value } from '../../ir/value.ts';
+import {
+  and,
+  and32,
+  eq32,
+  eqz,
+  eqz32,
+  i32,
+  i64,
+  ltS32,
+  ne,
+  ne32,
+  or32,
+  select,
+  type Value,
+  xor,
+} from '../../ir/value.ts';
 import { acknowledge } from '../isa.ts';
 import { codeBreakpoints, noteDebug } from './debug.ts';
 import { faultNumber } from './fault.ts';
@@ -26,11 +41,14 @@ export const wakes = define('wakes', [], 'i32', (f) => {
   f.return(or32(or32(maskable, or32(nmi, smi)), or32(ne32(get('pendingDebug'), 0), ne32(get('accepted'), 0))));
 });
 
-/** takeInterrupt(): 0 none, 1 a handler was entered, 2 after the next instruction. */
+/** takeInterrupt(): 0 none, 1 a handler was entered, 2 after the next instruction, 3 none before the next instruction. */
 export const takeInterrupt = define('take_interrupt', [], 'i32', (f) => {
   const pc = f.let(get('pc'));
-  const shadow = f.let(get('shadow'));
+  const loaded = f.let(get('shadow'));
+  const held = eqz(xor(get('heldPc'), pc));
+  const shadow = f.let(select(loaded, loaded, held));
   put(f, 'shadow', Shadow.none);
+  put(f, 'heldPc', i64(-1));
   // Traps of the instruction before.
   const trapped = f.let(get('pendingDebug'));
   f.if(trapped, () => {
@@ -87,6 +105,8 @@ export const takeInterrupt = define('take_interrupt', [], 'i32', (f) => {
   put(f, 'eflags', and32(get('eflags'), ~Eflags.rf));
   f.if(stepped, () => f.return(i32(2)));
   f.if(and32(ne32(shadow, 0), ne32(lines, 0)), () => f.return(i32(2)));
+  // The shadow is over: nobody may come in between.
+  f.if(shadow, () => f.return(i32(3)));
   f.return(i32(0));
 
   function interrupt(vector: Value): void {

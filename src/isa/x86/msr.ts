@@ -57,6 +57,10 @@ export const HostCall = {
   enterSmm: 11,
   /** (-, -): RSM; 1 where what was saved is no state. */
   leaveSmm: 12,
+  /** KVM's hypercalls: (third argument, fourth argument) of the next one. */
+  hypercallTarget: 13,
+  /** (number, whether words have 64 bits), with the first two arguments in `result` and `result2`; `result`: its answer. */
+  hypercall: 14,
 } as const;
 
 type Check = 'any' | 'canonical';

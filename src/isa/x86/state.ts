@@ -238,6 +238,8 @@ export const X86_CPU = layout('x86-cpu', 1, {
   shutdown: u32,
   /** Interrupts wait for one more instruction: a value of Shadow. */
   shadow: u32,
+  /** Where the instruction behind the last STI stands: before it, and nowhere else, interrupts wait, too. */
+  heldPc: initially(u64, (1n << 64n) - 1n),
   nmiBlocked: u32,
   /** Bits of Smm. */
   inSmm: u32,

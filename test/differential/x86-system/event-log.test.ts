@@ -5,6 +5,7 @@ import type { Accelerator, Board, StateVcpu } from '../../../src/accel/accelerat
 import { JitAccelerator } from '../../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../../src/accel/reference/reference-accelerator.ts';
 import { isa } from '../../../src/isa/x86/isa.ts';
+import { Eflags } from '../../../src/isa/x86/state.ts';
 import { HostCall } from '../../../src/isa/x86/msr.ts';
 import { X86EventLog } from '../../../src/machine/x86-event-log.ts';
 import { AT, BLOCK, begin, environment, RAM } from './environment.ts';
@@ -50,6 +51,40 @@ test('interrupts and exceptions are told as QEMU tells them, by both accelerator
   assert.match(text, /^check_exception old: 0xffffffff new 0xd\n {5}1: v=0d e=0000 i=0 cpl=3 IP=001b:0{12}8080 /m);
   assert.match(text, /^check_exception old: 0xffffffff new 0x6\n {5}2: v=06 e=0000 i=0 cpl=3 IP=001b:0{12}8100 /m);
   assert.equal(logOf(jit, 1), text);
+});
+
+test('an interrupt that comes when a slice has ended behind STI waits for the next instruction', () => {
+  for (const make of [jit, reference]) {
+    const taken: number[] = [];
+    const accelerator = make({
+      mmioRead: () => undefined,
+      mmioWrite: () => false,
+      now: () => 0,
+      acknowledge: () => 0x33,
+      hostCall(_, number, vector) {
+        if (number === HostCall.logInterrupt) taken.push(vector);
+        return 0;
+      },
+    });
+    const [vcpu] = accelerator.vcpus;
+    const { state } = vcpu;
+    const ram = environment('flat32', true);
+    ram.set([0xfb, 0x90, 0x90, 0x90], AT.code); // sti; nop ...
+    accelerator.ram.set(ram);
+    vcpu.reset();
+    begin(state, 'flat32');
+    state.set32('logEvents', 1);
+    state.set32('eflags', Eflags.fixed | Eflags.iopl);
+    vcpu.refresh();
+    vcpu.run(1);
+    assert.equal(state.pc, BigInt(AT.code + 1));
+    state.setLine(0, true);
+    vcpu.run(1);
+    assert.equal(state.pc, BigInt(AT.code + 2), accelerator.name);
+    assert.deepEqual(taken, []);
+    vcpu.run(1);
+    assert.deepEqual(taken, [0x33], accelerator.name);
+  }
 });
 
 test('nothing is told where nobody listens', () => {

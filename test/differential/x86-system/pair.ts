@@ -15,7 +15,7 @@ import { begin, type ModeName, RAM } from './environment.ts';
  * the outcome counts.
  */
 const APART = new Set<string>([
-  ...['faultAddress', 'attention', 'lastGlobal', 'lastShift', 'result', 'result2', 'x87Scratch', 'shadow'],
+  ...['faultAddress', 'attention', 'lastGlobal', 'lastShift', 'result', 'result2', 'x87Scratch', 'shadow', 'heldPc'],
   ...['ccA', 'ccB', 'ccC', 'ccOp', 'eflags', 'fxReserved', 'waiting'],
 ]);
 /** RF is cleared when the engine looks up; nothing shows it before. */

@@ -47,6 +47,8 @@ export interface KvmCpuOffer {
   readonly tscControl: boolean;
   /** What the counter read when this was asked, where it cannot be set: guests have the host's. */
   readonly tscFixed: bigint | undefined;
+  /** It serves hypercalls of kernels; where it emulates these it cannot. */
+  readonly hypercalls: boolean;
   /** The host's processor: for `-cpu host`. */
   readonly host: {
     readonly vendor: string;
@@ -237,7 +239,7 @@ export function kvmCpuOffer(kvm: KvmPort): KvmCpuOffer {
     const tscKhz = kvm.checkExtension(CapX86.getTscKhz) > 0 ? one.ioctl(KvmX86.getTscKhz) : 0;
     const tscFixed = fixedCounter(one);
     // This vCPU is as good for that as another one.
-    probeLimits(one);
+    const limits = probeLimits(one);
     return {
       features: new Set([...EMULATED].filter(isOffered)),
       forced: new Set([...forced].filter((name) => EMULATED.has(name) && !own.has(name))),
@@ -246,6 +248,7 @@ export function kvmCpuOffer(kvm: KvmPort): KvmCpuOffer {
       tscKhz,
       tscControl: kvm.checkExtension(CapX86.tscControl) > 0,
       tscFixed,
+      hypercalls: !limits.paging,
       host: hostOf(supported),
     };
   } finally {

@@ -23,6 +23,9 @@ const SHADOW_TO_KVM: Readonly<Record<number, number>> = {
   [Shadow.stack]: EventsShadow.movSs,
 };
 
+const shadowOf = (state: StateAccess): number =>
+  state.get32('shadow') || (state.get64('heldPc') === state.get64('pc') ? Shadow.sti : Shadow.none);
+
 /** `payload`: KVM_CAP_EXCEPTION_PAYLOAD is on, so that a trap can carry what it does to DR6. */
 export function encodeEvents(state: StateAccess, to: DataView, payload: boolean): void {
   for (let at = 0; at < Events.size; at += 8) to.setBigUint64(at, 0n, true);
@@ -43,7 +46,7 @@ export function encodeEvents(state: StateAccess, to: DataView, payload: boolean)
     to.setUint8(interrupt.injected, 1);
     to.setUint8(interrupt.nr, accepted & 0xff);
   }
-  to.setUint8(interrupt.shadow, SHADOW_TO_KVM[state.get32('shadow')] ?? 0);
+  to.setUint8(interrupt.shadow, SHADOW_TO_KVM[shadowOf(state)] ?? 0);
   to.setUint8(nmi.masked, state.get32('nmiBlocked') ? 1 : 0);
   to.setUint8(nmi.pending, state.get32('lines') & Line.nmi ? 1 : 0);
   to.setUint32(Events.flags, valid, true);
@@ -53,6 +56,7 @@ export function encodeEvents(state: StateAccess, to: DataView, payload: boolean)
 export function decodeEvents(from: DataView, state: StateAccess, payload: boolean): void {
   const { exception, interrupt, nmi } = Events;
   const shadow = from.getUint8(interrupt.shadow);
+  state.set64('heldPc', (1n << 64n) - 1n);
   const behindStack = (shadow & EventsShadow.movSs) !== 0;
   state.set32('shadow', behindStack ? Shadow.stack : shadow & EventsShadow.sti ? Shadow.sti : Shadow.none);
   const underWay = from.getUint8(exception.pending) !== 0 || from.getUint8(exception.injected) !== 0;

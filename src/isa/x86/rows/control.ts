@@ -27,7 +27,7 @@ import { RCX, type X86Insn, zeroExtend } from '../insn.ts';
 import { deliver, Source } from '../interrupt.ts';
 import { insn, type Row } from '../opcode.ts';
 import { resumeFromSmm } from '../smm.ts';
-import { Cr0, Eflags, Shadow, Vector } from '../state.ts';
+import { Cr0, Eflags, Vector } from '../state.ts';
 import { CC_NAMES } from './move.ts';
 
 type Semantics = (m: X86Insn) => void;
@@ -156,10 +156,10 @@ const enableInterrupts: Semantics = (m) => {
   mayChangeInterrupts(m);
   const was = m.let(m.state('eflags'));
   m.setState('eflags', or32(was, Eflags.if));
+  const off = m.let(eqz32(and32(was, Eflags.if)));
+  m.if(off, () => m.setState('heldPc', m.nextPc));
   // Only somebody who waits makes it worth while to look up.
-  const waited = m.let(and32(eqz32(and32(was, Eflags.if)), ne32(m.state('lines'), 0)));
-  m.if(waited, () => m.setState('shadow', Shadow.sti));
-  m.check(waited);
+  m.check(and32(off, ne32(m.state('lines'), 0)));
 };
 
 const hex = (n: number) => n.toString(16).toUpperCase().padStart(2, '0');

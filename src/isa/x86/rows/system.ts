@@ -13,7 +13,6 @@ import {
   extendU,
   gtU32,
   i32,
-  i64,
   ne,
   ne32,
   or,
@@ -26,7 +25,8 @@ import {
   xor32,
   zext32,
 } from '../../../ir/value.ts';
-import { RAX, RCX, RDX, RSP, type X86Insn } from '../insn.ts';
+import { hypercall } from '../hypercall.ts';
+import { RAX, RBX, RCX, RDX, RSI, RSP, type X86Insn } from '../insn.ts';
 import { insn, type Row } from '../opcode.ts';
 import { Cr0, Eflags } from '../state.ts';
 import { sysenter, sysexit, syscall, sysret } from '../syscall.ts';
@@ -119,10 +119,13 @@ const monitor: Semantics = (m) => {
   m.privileged();
   m.if(ne(zext32(m.r(RCX)), 0), () => m.gp());
 };
-/** A hypercall of KVM's: there are none, which the guest is told as KVM tells it. */
-const NO_HYPERCALL = -1000;
-const NOT_PERMITTED = -1;
-const hypercall: Semantics = (m) => m.setR(RAX, select(m.state('cpl'), i64(NOT_PERMITTED), i64(NO_HYPERCALL)));
+const callMachine: Semantics = (m) => {
+  const long = m.bits === 64;
+  const words = [RAX, RBX, RCX, RDX, RSI].map((register) => (long ? m.r(register) : zext32(m.r(register))));
+  m.setR(RAX, m.let(m.call(hypercall, ...words, i32(long ? 1 : 0))), long ? 64 : 32);
+  // It may have interrupted its own processor.
+  m.check(or32(ne32(m.state('lines'), 0), ne32(m.state('attention'), 0)));
+};
 
 const wait: Semantics = (m) => {
   m.privileged();
@@ -146,8 +149,8 @@ export const systemRows = (): readonly Row[] => [
   insn('sysret', '0F 07', '', leaveSystem, { ...system, ends: true, feature: 'syscall' }),
   insn('sysenter', '0F 34', '', enterFast, { ...system, ends: true, feature: 'sep' }),
   insn('sysexit', '0F 35', '', leaveFast, { ...system, ends: true, feature: 'sep' }),
-  insn('vmcall', '0F 01 C1', '', hypercall),
-  insn('vmmcall', '0F 01 D9', '', hypercall),
+  insn('vmcall', '0F 01 C1', '', callMachine, { flow: 'check' }),
+  insn('vmmcall', '0F 01 D9', '', callMachine, { flow: 'check' }),
   insn('monitor', '0F 01 C8', '', monitor, { feature: 'monitor' }),
   insn('mwait', '0F 01 C9', '', wait, { ...system, feature: 'monitor' }),
 ];
