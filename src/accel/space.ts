@@ -204,9 +204,12 @@ export class Space {
   /** Pages from `from` on, before `to`, where nothing is mapped. */
   private holeFrom(entries: Uint32Array, from: number, to: number): number {
     let at = from;
-    while (at < to && entries[at] === 0) {
+    while (at < to) {
       const block = at >> BLOCK_BITS;
-      at = this.touched[block] ? at + 1 : (block + 1) << BLOCK_BITS;
+      // Not looked at: a page of the table that nobody has touched would have to be made for it.
+      if (!this.touched[block]) at = (block + 1) << BLOCK_BITS;
+      else if (entries[at] === 0) at++;
+      else break;
     }
     return Math.min(at, to) - from;
   }
