@@ -68,7 +68,9 @@ interface Sample {
 }
 function samples(): Sample[] {
   const list: Sample[] = [];
-  simdRows().forEach((row, n) => {
+  // The decoder's own: rows are made anew by each call of what makes them.
+  const own = rows().slice(-simdRows().length);
+  own.forEach((row, n) => {
     const vsib = row.traits.vsib === true;
     for (const w of hasWidth(row) ? [false, true] : [false])
       for (const high of [false, true]) {

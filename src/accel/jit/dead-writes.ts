@@ -51,14 +51,20 @@ function withoutUnused(statements: readonly Statement[], end: End): Statement[] 
   const kept: Statement[] = [];
   for (let n = statements.length - 1; n >= 0; n--) {
     const s = statements[n];
-    const gone =
-      (s.kind === 'set' && !read.has(s.local)) ||
-      (s.kind === 'call' && s.target instanceof IrFunction && s.target.pure && !read.has(s.result));
-    if (gone) continue;
+    if (isUnused(s, read)) continue;
     forEachValue(s, (value) => noteLocals(value, read));
     kept.push(s);
   }
   return kept.reverse();
+}
+
+/** Whether all it does is give locals values that nobody reads. */
+function isUnused(s: Statement, read: ReadonlySet<number>): boolean {
+  if (s.kind === 'set') return !read.has(s.local);
+  if (s.kind === 'call') return s.target instanceof IrFunction && s.target.pure && !read.has(s.result);
+  return (
+    s.kind === 'if' && s.then.every((inner) => isUnused(inner, read)) && s.else.every((inner) => isUnused(inner, read))
+  );
 }
 
 /** Whether it can raise, or is made of statements that can. */

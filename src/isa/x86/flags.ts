@@ -313,7 +313,16 @@ const ORDER: readonly Kind[] = [
 export function ask(code: Code, question: Question, op: number | Value, operands: Operands): Value {
   if (typeof op !== 'number') {
     const { a, b, c } = operands;
-    return code.call(ASK.get(question) as IrFunction, op, a, b, c);
+    const call = () => code.call(ASK.get(question) as IrFunction, op, a, b, c);
+    if (question !== 'b') return call();
+    // INC and DEC keep what a comparison said, again and again in many a loop.
+    const flag = code.var(i32(0));
+    code.if(
+      eq32(op, ccOp('sub', 32)),
+      () => flag.set(ltU32(wrap(a), wrap(b))),
+      () => flag.set(call()),
+    );
+    return flag.value;
   }
   const size = sizeOf(op);
   return answer(code, question, kindOf(op), size === 64 ? wide(i64(0)) : narrow(size), operands);
