@@ -22,6 +22,9 @@ export function chooseIrqchip(config: MachineConfig, board: string, kvm: KvmPort
     whole ??= keepsInService(kvm);
     return whole;
   };
+  // The kernel would take SMIs that its local APICs bring itself, with RAM that nobody has shown it.
+  const smm = machineProperties?.['smm'] === 'on';
+  if (kernelIrqchip === undefined && smm) return undefined;
   if (kernelIrqchip === undefined) {
     // A processor that waits in the kernel needs a thread, and then each device's access costs a hand-over.
     const threads = accelThreads ?? cpus > 1;
@@ -32,6 +35,12 @@ export function chooseIrqchip(config: MachineConfig, board: string, kvm: KvmPort
   const asked = `kernel-irqchip=${kernelIrqchip}`;
   if (kernelIrqchip === 'on' && !has('pic'))
     throw new ConfigError('kernel-irqchip', `${asked} has an 8259 pair, and pic=off has none`, 'use split');
+  if (smm)
+    throw new ConfigError(
+      'kernel-irqchip',
+      `${asked} with smm=on: system management interrupts of the kernel's local APICs would be the kernel's`,
+      'use kernel-irqchip=off, or smm=off',
+    );
   const missing = missingFor(kernelIrqchip, kvm);
   if (missing.length > 0)
     throw new KvmError(

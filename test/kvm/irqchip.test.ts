@@ -40,6 +40,17 @@ function comesOnce(kind: Kind): boolean {
   }
 }
 
+test('system management mode goes with local APICs of our own only', { skip: skip('on') }, async () => {
+  const machineProperties = { smm: 'on' };
+  for (const kernelIrqchip of ['on', 'split'] as const)
+    await assert.rejects(kvmMachine([0xf4], { kernelIrqchip, machineProperties }), {
+      code: 'kernel-irqchip',
+      message: /with smm=on/,
+    });
+  const { machine } = await kvmMachine([0xf4], { machineProperties, cpus: 2 });
+  await machine.stop();
+});
+
 interface Running {
   readonly machine: Machine;
   readonly printed: Printed;
