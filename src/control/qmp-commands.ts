@@ -2,7 +2,7 @@
 import { ACTIONS, type Actions } from '../machine/actions.ts';
 import { type Control, ControlError } from './hub.ts';
 import { readEvents, readKeys, sendEvents, sendKeys } from './input.ts';
-import { switchAccelerator } from './switch-accelerator.ts';
+import { setHaltPoll, switchAccelerator } from './switch-accelerator.ts';
 import type { Json } from './json-values.ts';
 import { type Arguments, integer, type QmpCommand } from './qmp-arguments.ts';
 import { STATISTICS_COMMANDS, vcpuPath } from './qmp-statistics.ts';
@@ -63,6 +63,10 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   'x-trapframe-set-accelerator': {
     takes: { accelerator: 'string' },
     run: ({ machine }, { accelerator }) => switchAccelerator(machine, accelerator as string).then(() => undefined),
+  },
+  'x-trapframe-set-halt-poll': {
+    takes: { ns: 'integer' },
+    run: ({ machine }, { ns }) => setHaltPoll(machine, ns as number),
   },
   ...STATISTICS_COMMANDS,
   'query-cpus-fast': query(({ machine, info }) =>

@@ -113,6 +113,11 @@ export interface MachineApi {
   switchAccelerator(name: AcceleratorName): Promise<void>;
   /** What has happened under KVM, of each vCPU; undefined where it has not run this machine. */
   readonly kvm?: readonly KvmStatistics[];
+  /**
+   * For how long, ns, KVM spins at most before it lets a processor of this machine sleep (KVM_CAP_HALT_POLL); 0: not at
+   * all. Throws ConfigError where processors do not wait in the kernel.
+   */
+  setHaltPoll?(ns: number): void;
   /** The kernel's own counters, of the VM or of a vCPU; undefined where there are none. */
   kernelCounters?(vcpu?: number): readonly KernelCounter[] | undefined;
   /** Starts a fresh machine or resumes a paused one. */

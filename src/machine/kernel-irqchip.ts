@@ -53,6 +53,8 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   private readonly routes: (MessageRoute | undefined)[] = [];
   private routesChanged = true;
   private coming = false;
+  private vm: KvmVmPort | undefined;
+  private haltPollNs: number | undefined;
   /** Processors that were given an interrupt of the 8259 since their state was here. */
   private readonly given = new Set<number>();
   /** KVM_GET_MP_STATE, as KVM is known to have it. */
@@ -60,6 +62,7 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
 
   constructor(options: KernelIrqchipOptions) {
     this.options = options;
+    this.haltPollNs = options.haltPollNs;
     this.kind = options.kind;
     if (options.kind === 'on') this.wire = (gsi, level) => this.line(gsi, level);
   }
@@ -67,10 +70,21 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   // What KVM asks
 
   setUpVm(vm: KvmVmPort): void {
-    const { kind, pit, haltPollNs } = this.options;
+    const { kind, pit } = this.options;
     this.chips = new KernelChips(vm, kind, pit);
     if (kind === 'on') this.chips.routePc();
-    if (haltPollNs !== undefined && vm.checkExtension(CapIrq.haltPoll) > 0) enableCap(vm, CapIrq.haltPoll, haltPollNs);
+    this.vm = vm;
+    if (this.haltPollNs !== undefined) this.pollBeforeHalt(this.haltPollNs);
+  }
+
+  /** For how long, at most, the kernel spins before it lets a processor sleep; false where this KVM cannot be told. */
+  pollBeforeHalt(ns: number): boolean {
+    this.haltPollNs = ns;
+    const { vm } = this;
+    if (!vm) return true;
+    if (vm.checkExtension(CapIrq.haltPoll) <= 0) return false;
+    enableCap(vm, CapIrq.haltPoll, ns);
+    return true;
   }
 
   bind(vcpus: readonly IrqchipVcpu[], arch: KvmArch): void {

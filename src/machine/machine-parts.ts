@@ -34,6 +34,8 @@ export interface MachineParts {
   resetCpus(): void;
   /** Brings back what of the board is in the kernel: somebody is going to look at it, or change it. */
   readonly chips?: () => void;
+  /** How long the kernel spins before it lets a processor sleep, ns; false: it cannot be told. Absent: no processor sleeps there. */
+  readonly pollBeforeHalt?: ((ns: number) => boolean) | undefined;
   /** A clock that the guest reads without leaving. */
   readonly guestClock?: GuestClock | undefined;
   readonly display?: DisplaySource;

@@ -5,6 +5,7 @@
  * Invariant: everything that changes the machine as a whole (reset, pause,
  * power-off) happens between two slices of the run loop.
  */
+import { ConfigError } from '../bits/errors.ts';
 import type { AcceleratorName } from '../accel/switching.ts';
 import type { WakeCause } from '../hw/acpi/acpi-pm.ts';
 import type { DeviceLog } from '../hw/device.ts';
@@ -41,6 +42,7 @@ export class Machine implements MachineApi {
   private readonly accel: MachineParts['accel'];
   private readonly clock: MachineParts['clock'];
   private readonly guestClock: MachineParts['guestClock'];
+  private readonly pollBeforeHalt: MachineParts['pollBeforeHalt'];
   private readonly loop: MachineParts['loop'];
   private readonly board: MachineParts['board'];
   private readonly log: DeviceLog;
@@ -80,6 +82,7 @@ export class Machine implements MachineApi {
     this.accel = accel;
     this.clock = clock;
     this.guestClock = parts.guestClock;
+    this.pollBeforeHalt = parts.pollBeforeHalt;
     this.loop = loop;
     this.board = board;
     this.log = log;
@@ -134,6 +137,16 @@ export class Machine implements MachineApi {
     return kernelCounters(this.accel, vcpu);
   }
 
+  setHaltPoll(ns: number): void {
+    if (!Number.isInteger(ns) || ns < 0 || ns >= 2 ** 32)
+      throw new ConfigError('halt-poll', `${ns} is no time to poll`, 'give 0 to 4294967295 nanoseconds');
+    if (!this.pollBeforeHalt?.(ns))
+      throw new ConfigError(
+        'halt-poll',
+        'the processors of this machine do not wait in the kernel',
+        'use -accel kvm,kernel-irqchip=on or split',
+      );
+  }
   async switchAccelerator(name: AcceleratorName): Promise<void> {
     await this.accel.switchTo(name);
     this.loop.speedChanged();

@@ -342,7 +342,9 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   const text = vcpus.map((vcpu) => x86Monitor(vcpu, (address, length) => accel.space.range(address, length)));
   const { display } = board;
   const parts = { accel, hooks, clock, loop, board, log, outcome, resetCpus, chips, display, input, text };
-  return { ...parts, guestClock: kvmClock };
+  const waitsInKernel = irqchip;
+  const pollBeforeHalt = waitsInKernel && ((ns: number) => waitsInKernel.pollBeforeHalt(ns));
+  return { ...parts, guestClock: kvmClock, pollBeforeHalt };
 }
 
 /** The space as a PC board shows it to its guest. */

@@ -51,6 +51,30 @@ test('system management mode goes with local APICs of our own only', { skip: ski
   await machine.stop();
 });
 
+test('how long the kernel polls before a processor sleeps can be changed while the machine runs', {
+  skip: skip('split'),
+}, async () => {
+  const spins = periodic(1e9);
+  await using guest = await start('split', spins, { haltPollNs: 0 });
+  const { machine } = guest;
+  await until(() => guest.cell(CELL.count) > 5, guest.show);
+  const polled = () => {
+    const counters = machine.kernelCounters(0) ?? [];
+    return counters
+      .filter(({ name }) => name === 'halt_poll_success_ns' || name === 'halt_poll_fail_ns')
+      .reduce((sum, { values }) => sum + (values[0] ?? 0n), 0n);
+  };
+  const before = polled();
+  await until(() => guest.cell(CELL.count) > 10, guest.show);
+  assert.equal(polled(), before);
+  machine.setHaltPoll(200_000);
+  await until(() => polled() > before, guest.show);
+  for (const bad of [-1, 0.5, 2 ** 32]) assert.throws(() => machine.setHaltPoll(bad), { code: 'halt-poll' });
+  const { machine: other } = await kvmMachine([0xf4], { accel: 'jit' });
+  await using _ = other;
+  assert.throws(() => other.setHaltPoll(0), { code: 'halt-poll' });
+});
+
 interface Running {
   readonly machine: Machine;
   readonly printed: Printed;
