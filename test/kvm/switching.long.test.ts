@@ -45,6 +45,11 @@ async function boot(kernelIrqchip: MachineConfig['kernelIrqchip'], t: TestContex
         await machine.switchAccelerator(name);
         assert.equal(machine.accelerator, name);
         await pause(random() * ms);
+        if (random() < 0.2) {
+          await machine.pause();
+          await pause(random() * 300);
+          machine.resume();
+        }
       }
       turns++;
     }
@@ -56,7 +61,7 @@ async function boot(kernelIrqchip: MachineConfig['kernelIrqchip'], t: TestContex
     await changes;
   }
   assert.ok(turns > 5, `${turns} turns`);
-  assert.doesNotMatch(guest.output, /segfault|Oops|BUG:|warp|clocksource.*unstable|panic - /);
+  assert.doesNotMatch(guest.output, /segfault|Oops|BUG:|warp|stall|soft lockup|clocksource.*unstable|panic - /);
   for (const { entries } of machine.kvm ?? []) assert.ok(entries > 0, 'a processor never entered KVM');
   guest.type("awk 'BEGIN { print 22 / 7 }'\n");
   await guest.expect(/\n3\.14286/);
