@@ -142,7 +142,9 @@ for (const bits of [64, 32] as const) {
     const seed = testSeed(process.env);
     t.diagnostic(`TRAPFRAME_SEED=${seed}`);
     const random = new Random(seed);
-    const list = rows().filter((row) => exists(row, bits)).flatMap((row) => Array.from({ length: EACH }, () => row));
+    const list = rows()
+      .filter((row) => exists(row, bits))
+      .flatMap((row) => Array.from({ length: EACH }, () => row));
     const code = new Uint8Array(STRIDE * list.length).fill(0x90);
     const lengths = list.map((row, n) => {
       const at = STRIDE * n;
