@@ -12,6 +12,7 @@ import { Control } from '../src/control/hub.ts';
 import { NodeMachineHost } from '../src/host/node/machine-host.ts';
 import type { Actions } from '../src/machine/actions.ts';
 import { Machine } from '../src/machine/machine.ts';
+import { NOTHING_ATTACHED } from './nothing-attached.ts';
 
 /** Real-mode code at F000:0000, for a ROM of 64 KiB. */
 const GUESTS = {
@@ -96,12 +97,12 @@ async function run(accel: 'reference' | 'jit' | 'kvm', { guest, actions, events,
     {
       ...{ machine: 'pc', accel, cpus: 1, memory: 2 ** 24, bios: rom(guest), vga: 'none', defaults: false },
       cpu: { model: 'qemu64', features: {} },
-      ...{ serials: [], chardevs: [], drives: [], roms: {} },
+      ...NOTHING_ATTACHED,
+      roms: {},
       devices: [
         { driver: 'pvpanic', properties: {} },
         { driver: 'isa-debug-exit', properties: { iobase: '0x501', iosize: '1' } },
       ],
-      ...{ noReboot: false, noShutdown: false },
     },
     new NodeMachineHost(),
   );

@@ -5,6 +5,7 @@ import { MemoryDisk } from '../storage/memory.ts';
 import type { RunState } from './api.ts';
 import type { MachineConfig } from './config.ts';
 import { Machine } from './machine.ts';
+import { NOTHING_ATTACHED } from '../../test/nothing-attached.ts';
 
 const [ZERO, T0, T1, A0, A1, A6, A7] = [0, 5, 6, 10, 11, 16, 17];
 const lui = (rd: number, value: number) => ((value & 0xfffff000) | (rd << 7) | 0x37) >>> 0;
@@ -35,12 +36,7 @@ async function machineOf(change: Partial<MachineConfig>) {
       cpus: 1,
       memory: 16 << 20,
       bios: 'none',
-      serials: [],
-      chardevs: [],
-      drives: [],
-      devices: [],
-      noReboot: false,
-      noShutdown: false,
+      ...NOTHING_ATTACHED,
       log: { items: new Set(['guest_errors']), write: (line) => log.push(line) },
       ...change,
     },

@@ -19,6 +19,7 @@ import { Mch } from '../devices/q35/mch.ts';
 import { Vga } from '../devices/vga/vga.ts';
 import type { AcpiPm, SleepState, WakeCause } from '../hw/acpi/acpi-pm.ts';
 import { config32, type PciFunction } from '../hw/pci.ts';
+import type { IrqLine } from '../hw/device.ts';
 import { PciBus } from '../hw/pci-bus.ts';
 import { type PcChipset, serialPorts } from './pc-chipset.ts';
 import type { PlacedDrive } from './pc-drives.ts';
@@ -54,23 +55,35 @@ function addFunction(chipset: PcChipset, bus: PciBus, fn: PciFunction, slot: num
   bus.add(fn, slot, number);
 }
 
+/** The bus of a host bridge with its registers at 0xcf8; `route` says which line a slot's pin is on. */
+function hostBus(
+  chipset: PcChipset,
+  name: string,
+  lines: readonly IrqLine[],
+  route: (slot: number, pin: number) => number,
+): PciBus {
+  const { ports, bus: memory, wiring } = chipset;
+  const bus = new PciBus({
+    memory,
+    ports,
+    route,
+    lines,
+    message: (address, data) => chipset.message(address, data),
+  });
+  const host = chipset.add(new PciHost(name, wiring.log, bus));
+  chipset.port(host.name, 0xcf8, 8, host.mmio);
+  return bus;
+}
+
 /** 00.0 host bridge, 01.0 ISA, 01.1 IDE, 01.3 power management, 02.0 VGA. */
 export function i440fx({ chipset, drives, map, outcome }: Context): PciBoard {
-  const { ports, bus: memory, wiring, config } = chipset;
+  const { ports, wiring, config } = chipset;
   const piix = new Piix3({
     name: 'piix3',
     isa: Array.from({ length: 16 }, (_, irq) => chipset.gsi(irq)),
     reset: outcome.reset,
   });
-  const bus = new PciBus({
-    memory,
-    ports,
-    route: (slot, pin) => Piix3.route(slot, pin),
-    lines: piix.pirq,
-    message: (address, data) => chipset.message(address, data),
-  });
-  const host = chipset.add(new PciHost('i440fx-pcihost', wiring.log, bus));
-  chipset.port(host.name, 0xcf8, 8, host.mmio);
+  const bus = hostBus(chipset, 'i440fx-pcihost', piix.pirq, (slot, pin) => Piix3.route(slot, pin));
   ports.add('piix3-reset', Piix3.resetPort, 1, piix.resetControl, 1);
   const northBridge = new I440fx({ name: 'i440fx', ramSize: config.memory, control: map });
   addFunction(chipset, bus, northBridge, 0);
@@ -130,15 +143,7 @@ export function q35({ chipset, drives, map, outcome }: Context): PciBoard {
     parallel: parallelPorts(config).includes(true),
   });
   if (chipset.parts.smm) offerSmiFeatures(chipset.fwCfg, lpc);
-  const bus = new PciBus({
-    memory,
-    ports,
-    route: (slot, pin) => lpc.route(slot, pin),
-    lines: lpc.pirq,
-    message: (address, data) => chipset.message(address, data),
-  });
-  const host = chipset.add(new PciHost('q35-pcihost', wiring.log, bus));
-  chipset.port(host.name, 0xcf8, 8, host.mmio);
+  const bus = hostBus(chipset, 'q35-pcihost', lpc.pirq, (slot, pin) => lpc.route(slot, pin));
   const mch = new Mch({ name: 'mch', memory, control: map }, () => bus);
   addFunction(chipset, bus, mch, 0);
   chipset.devices.push(lpc.pm, lpc.tco);

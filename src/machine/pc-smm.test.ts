@@ -5,6 +5,7 @@ import { kvmFlavour } from '../host/node/kvm/kvm-flavour.ts';
 import { NodeMachineHost } from '../host/node/machine-host.ts';
 import { Machine } from './machine.ts';
 import { Assembler } from './x86-assembler.ts';
+import { NOTHING_ATTACHED } from '../../test/nothing-attached.ts';
 
 const MIB = 0x10_0000;
 /** Where the guest leaves what it finds. */
@@ -121,12 +122,7 @@ async function machineOf(board: Board, accel: 'reference' | 'jit' | 'kvm', smm: 
       cpus: 1,
       memory: 4 * MIB,
       bios,
-      serials: [],
-      chardevs: [],
-      drives: [],
-      devices: [],
-      noReboot: false,
-      noShutdown: false,
+      ...NOTHING_ATTACHED,
       defaults: false,
       machineProperties: { smm },
     },

@@ -5,6 +5,7 @@ import { NodeMachineHost } from '../host/node/machine-host.ts';
 import type { RunState } from './api.ts';
 import { Machine } from './machine.ts';
 import { Assembler, CC } from './x86-assembler.ts';
+import { NOTHING_ATTACHED } from '../../test/nothing-attached.ts';
 
 /** Where the firmware leaves what it finds: the PM1 status, CMOS's shutdown status, how often it has started. */
 const FOUND = { status: 0x500, shutdown: 0x504, starts: 0x508, after: 0x50c };
@@ -59,12 +60,7 @@ async function asleep(accel: 'reference' | 'jit', enable: number) {
       cpus: 1,
       memory: 2 << 20,
       bios: firmware(enable),
-      serials: [],
-      chardevs: [],
-      drives: [],
-      devices: [],
-      noReboot: false,
-      noShutdown: false,
+      ...NOTHING_ATTACHED,
       defaults: false,
       // Time passes as fast as it can while nothing runs.
       icount: { shift: 0, sleep: false },

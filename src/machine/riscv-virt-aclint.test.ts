@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { NodeMachineHost } from '../host/node/machine-host.ts';
 import { Machine } from './machine.ts';
 import { virtTree } from './riscv-virt-fdt.ts';
+import { NOTHING_ATTACHED } from '../../test/nothing-attached.ts';
 
 /** The 32-bit cells of a property. */
 const cells = (bytes: Uint8Array | undefined) =>
@@ -61,12 +62,8 @@ for (const accel of ['reference', 'jit'] as const) {
         memory: 2 ** 24,
         bios: 'none',
         kernel: new Uint8Array(PROGRAM.buffer),
-        serials: [],
-        chardevs: [],
-        drives: [],
-        devices: [],
+        ...NOTHING_ATTACHED,
         noReboot: true,
-        noShutdown: false,
       },
       new NodeMachineHost(),
     );

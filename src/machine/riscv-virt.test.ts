@@ -9,6 +9,7 @@ import { MemoryDisk } from '../storage/memory.ts';
 import type { MachineConfig } from './config.ts';
 import { findNode, readFdt } from './fdt.ts';
 import { buildVirt, MIP, type VirtCpu } from './riscv-virt.ts';
+import { NOTHING_ATTACHED } from '../../test/nothing-attached.ts';
 
 const MIB = 0x10_0000;
 const CPU: VirtCpu = { isa: 'rv64imafdc', mmuType: 'riscv,sv57' };
@@ -20,12 +21,7 @@ const CONFIG: MachineConfig = {
   memory: 64 * MIB,
   bios: 'default',
   kernel: linux(),
-  serials: [],
-  chardevs: [],
-  drives: [],
-  devices: [],
-  noReboot: false,
-  noShutdown: false,
+  ...NOTHING_ATTACHED,
 };
 
 function linux(size = 0x10_0000): Uint8Array {

@@ -23,6 +23,7 @@ import { Machine } from '../../src/machine/machine.ts';
 import { Assembler, R, S } from '../../src/machine/x86-assembler.ts';
 import { Random } from './random.ts';
 import { encode, exists } from './x86/encode.ts';
+import { NOTHING_ATTACHED } from '../nothing-attached.ts';
 
 const QEMU = 'qemu-system-x86_64';
 const skip = spawnSync(QEMU, ['--version']).status === 0 ? false : `${QEMU} is not installed`;
@@ -199,8 +200,8 @@ async function ours(image: Uint8Array, board: string, more: Partial<MachineConfi
       cpus: 1,
       memory: 4 * MIB,
       bios: image,
-      ...{ serials: [], chardevs: [], drives: [], devices: [] },
-      ...{ noReboot: false, noShutdown: false, defaults: false },
+      ...NOTHING_ATTACHED,
+      defaults: false,
       ...more,
     },
     new NodeMachineHost(),

@@ -2,6 +2,7 @@
 import type { MachineConfig } from '../../src/machine/config.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { NodeMachineHost } from '../../src/host/node/machine-host.ts';
+import { NOTHING_ATTACHED } from '../nothing-attached.ts';
 
 /** The last 64 KiB below 4 GiB, and below 1 MiB: `code` is entered in real mode. */
 export function firmware(code: readonly number[]): Uint8Array {
@@ -24,15 +25,10 @@ export function machineConfig(code: readonly number[], config: Partial<MachineCo
     cpus: 1,
     memory: 16 * 2 ** 20,
     bios: firmware(code),
-    serials: [],
-    chardevs: [],
-    drives: [],
-    devices: [],
+    ...NOTHING_ATTACHED,
     vga: 'none',
     defaults: false,
     roms: {},
-    noReboot: false,
-    noShutdown: false,
     ...config,
   };
 }

@@ -11,7 +11,21 @@
  */
 import { type Code, define } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
-import { add32, and32, cpu, i32, load, ltU32, or32, shrU32, type Value, wrap, xor32 } from '../../ir/value.ts';
+import {
+  add32,
+  and32,
+  cpu,
+  i32,
+  load,
+  local,
+  ltU32,
+  or32,
+  shl32,
+  shrU32,
+  type Value,
+  wrap,
+  xor32,
+} from '../../ir/value.ts';
 import type { Isa } from '../../isa/isa.ts';
 import { keepTag, pushCell } from './access.ts';
 import { pushCellAddress, pushCodePage } from './code-lookup.ts';
@@ -39,6 +53,9 @@ const WITHIN_MASK = (GROUP - 1) * 16;
 
 /** The bits of a pc mixed: bits 0 to 5 within a group, 12 to 17 of the group. */
 const mixed = (pc: Value): Value => xor32(wrap(pc), shrU32(wrap(pc), 6));
+/** Byte offsets of the group, and of the entry, of what is mixed. */
+const groupOf = (bits: Value): Value => and32(shrU32(bits, 2), GROUPS_MASK);
+const entryOf = (bits: Value): Value => or32(groupOf(bits), and32(shl32(bits, 4), WITHIN_MASK));
 
 const end = (f: Code, key: number): void => {
   const next = f.var(add32(load(op.I32_LOAD, cpu, key), GENERATION));
@@ -59,8 +76,7 @@ export const forgetJumps = define('forget_jumps', ['i32'], undefined, (f, notGlo
 
 /** Forgets the entries of the page that `va` lies in. */
 export function forgetPage(f: Code, va: Value): void {
-  const group = and32(shrU32(mixed(va), 2), GROUPS_MASK);
-  f.fill(add32(add32(cpu, group), JUMPS), i32(0), i32(GROUP * 16));
+  f.fill(add32(add32(cpu, groupOf(mixed(va))), JUMPS), i32(0), i32(GROUP * 16));
 }
 
 /** Puts the mode into the keys. */
@@ -90,25 +106,9 @@ export function emitGoto({ granule, fields }: Isa, lowering: Lowering, regionTyp
   e.i32Const(0);
   e.op(op.i32Compare.le_s);
   returnIf();
-  // The entry, as `mixed` has it.
-  e.get(PC);
-  e.op(op.I32_WRAP);
-  e.tee(MIXED);
-  e.get(MIXED);
-  e.i32Const(6);
-  e.op(op.i32Integer.shr_u);
-  e.op(op.i32Integer.xor);
-  e.tee(MIXED);
-  e.i32Const(2);
-  e.op(op.i32Integer.shr_u);
-  e.i32Const(GROUPS_MASK);
-  e.op(op.i32Integer.and);
-  e.get(MIXED);
-  e.i32Const(4);
-  e.op(op.i32Integer.shl);
-  e.i32Const(WITHIN_MASK);
-  e.op(op.i32Integer.and);
-  e.op(op.i32Integer.or);
+  e.value(mixed(local(PC, 'i64')));
+  e.set(MIXED);
+  e.value(entryOf(local(MIXED, 'i32')));
   if (lowering.cpuAddress === undefined) {
     e.pushCpu();
     e.op(op.i32Integer.add);
