@@ -13,6 +13,7 @@ import { ConfigError } from '../bits/errors.ts';
 import type { MemoryArea } from '../hw/memory-area.ts';
 import type { PhysicalMemory } from '../isa/isa.ts';
 import { oneRegion, pageTable, WRITABLE } from './physical-memory.ts';
+import { makeSharedMemory, releaseSharedMemory } from './shared-memory.ts';
 
 const WASM_PAGE = 65536;
 const PAGE = 4096;
@@ -89,7 +90,7 @@ export class Space {
     const pages = Math.ceil((host + this.backing) / WASM_PAGE);
     // The last 64 KiB of the address space stay unused, so that no end of a range overflows 32 bits.
     if (pages > 65535) throw new RangeError(`RAM of ${ramSize} bytes does not fit a 32-bit WebAssembly memory`);
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.memory = makeSharedMemory(pages);
     this.view = new DataView(this.memory.buffer);
     this.bytes = new Uint8Array(this.memory.buffer);
     this.ram = new RamPlace(ramBase, ramSize, host);
@@ -103,6 +104,11 @@ export class Space {
 
   get pages(): number {
     return this.memory.buffer.byteLength / WASM_PAGE;
+  }
+
+  /** The machine was closed: memory goes as soon as nobody holds it. `tables`: those below guest memory were used. */
+  release(tables: boolean): void {
+    releaseSharedMemory(this.memory, tables ? this.memory.buffer.byteLength : this.backing);
   }
 
   /** The bytes of guest RAM. */

@@ -88,7 +88,7 @@ export class SwitchingAccelerator implements SpaceAccelerator {
       } catch (error) {
         last = error;
         if (name !== names[names.length - 1]) refused(name, error as Error);
-        switching.close();
+        switching.closeAll(); // the memory is the next one's
       }
     }
     throw last;
@@ -232,6 +232,12 @@ export class SwitchingAccelerator implements SpaceAccelerator {
   }
 
   close(): void {
+    if (this.closed) return;
+    this.closeAll();
+    this.space.release(this.ready.has('jit'));
+  }
+
+  private closeAll(): void {
     this.closed = true;
     for (const accelerator of this.ready.values()) accelerator.close();
   }
