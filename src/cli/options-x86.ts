@@ -1,5 +1,6 @@
 /** What the x86 targets take where the RISC-V one takes something else: boards, processors, devices. */
 import type { CpuConfig } from '../machine/config.ts';
+import { IOMMU_DRIVER, IOMMU_PROPERTIES } from '../machine/pc-iommu.ts';
 import { PC_NAMES } from '../machine/pc-names.ts';
 import type { BoardChoice } from './options-board.ts';
 import { DEVICES, type DeviceTable, NIC_PROPERTIES } from './options-device.ts';
@@ -135,6 +136,8 @@ export const X86_DEVICES: DeviceTable = {
   'pc-testdev': { about: 'ports, memory and interrupt lines for test programs', properties: [] },
   pvpanic: { about: 'the guest tells of its panics', properties: ['ioport', 'events'] },
   nvme: { about: 'NVMe disk (drive=ID,serial=TEXT)', properties: [...TRANSPORT, ...DISK] },
+  edu: { about: 'educational device: factorials, DMA, interrupts', properties: ['addr', 'dma_mask', 'multifunction'] },
+  [IOMMU_DRIVER]: { about: 'IOMMU of q35 (VT-d): DMA and interrupt remapping', properties: IOMMU_PROPERTIES },
   VGA: { about: 'standard VGA', properties: [...TRANSPORT, 'vgamem_mb', 'edid', 'xres', 'yres', 'xmax', 'ymax'] },
 };
 export const X86_ALIASES: Readonly<Record<string, string>> = {

@@ -27,3 +27,16 @@ export interface InterruptMessage {
 export interface InterruptBus {
   deliver(message: InterruptMessage): void;
 }
+
+/** What the write of `data` to 0xfeexxxxx says; a row of an I/O APIC's table has the same fields. */
+export function messageFrom(address: number, data: number): InterruptMessage {
+  const destination = (address >>> 12) & 0xff;
+  const logical = (address & 4) !== 0;
+  return {
+    destination: destination === 0xff && !logical ? BROADCAST : destination,
+    logical,
+    mode: (data >>> 8) & 7,
+    vector: data & 0xff,
+    levelTriggered: (data & 0x8000) !== 0,
+  };
+}

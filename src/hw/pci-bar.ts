@@ -7,6 +7,7 @@
 import { readU32 } from '../bits/endian.ts';
 import type { Bus } from './bus.ts';
 import type { AccessSize, Mmio } from './device.ts';
+import type { Iommu } from './iommu.ts';
 import type { PortBus } from './ports.ts';
 import { PRIORITY, type Window } from './windows.ts';
 
@@ -36,8 +37,12 @@ export interface PciSocket {
   forwards(kind: BarOptions['kind'], base: number, size: number): boolean;
   /** A change of INTA..INTD (pin 0..3) of a device. */
   interrupt(slot: number, pin: number, level: boolean): void;
-  /** A message signalled interrupt: `data` written to `address`. */
-  message(address: number, data: number): void;
+  /** A message signalled interrupt: `data` written to `address` by a function of this bus. */
+  message(address: number, data: number, devfn: number): void;
+  /** What stands between the bus and memory. */
+  readonly iommu: Iommu | undefined;
+  /** Bus, device and function that transactions of a function of this bus carry where the IOMMU sees them. */
+  requester(devfn: number): number;
   /** The wiring of pins to lines changed. */
   rerouted(): void;
 }

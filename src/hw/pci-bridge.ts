@@ -45,7 +45,13 @@ export class PciBridge extends PciFunction implements Bridge {
       ports: parent.ports,
       route: (slot, pin) => (slot + pin) & 3,
       lines,
-      message: (address, data) => this.socket?.message(address, data),
+      message: (address, data) => this.socket?.message(address, data, this.devfn),
+      iommu: parent.iommu,
+      // What comes through a conventional bridge carries the bridge's own name.
+      requester: (devfn) =>
+        options.express
+          ? (this.state.config[REGISTER.SECONDARY] << 8) | devfn
+          : (this.socket?.requester(this.devfn) ?? this.devfn),
     });
     for (const at of [REGISTER.PRIMARY, REGISTER.SECONDARY, REGISTER.SUBORDINATE, REGISTER.LATENCY])
       this.writable(at, 1, 0xff);

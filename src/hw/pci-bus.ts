@@ -7,6 +7,7 @@
  */
 import type { Bus } from './bus.ts';
 import type { AccessSize, IrqLine, Mmio } from './device.ts';
+import type { Iommu } from './iommu.ts';
 import type { BarOptions, PciFunction, PciSocket } from './pci.ts';
 import type { PortBus } from './ports.ts';
 
@@ -28,8 +29,11 @@ export interface PciBusOptions {
   readonly route: (slot: number, pin: number) => number;
   /** The chip set's interrupt inputs. Functions share them: a line is high while one of them drives it. */
   readonly lines: readonly IrqLine[];
-  /** An interrupt message arrives: `data` written to `address`. */
+  /** An interrupt message arrives from a function of this bus: `data` written to `address`. Not asked with an IOMMU. */
   readonly message: (address: number, data: number) => void;
+  readonly iommu?: Iommu | undefined;
+  /** See PciSocket; on a root bus, which is number 0, the function itself. */
+  readonly requester?: (devfn: number) => number;
 }
 
 export class PciBus implements PciSocket {
@@ -124,8 +128,17 @@ export class PciBus implements PciSocket {
     this.options.lines[line]?.set(high);
   }
 
-  message(address: number, data: number): void {
-    this.options.message(address, data);
+  message(address: number, data: number, devfn: number): void {
+    if (this.iommu) this.iommu.message(address, data, this.requester(devfn));
+    else this.options.message(address, data);
+  }
+
+  get iommu(): Iommu | undefined {
+    return this.options.iommu;
+  }
+
+  requester(devfn: number): number {
+    return this.options.requester?.(devfn) ?? devfn;
   }
 
   forwards(_kind: BarOptions['kind'], _base: number, _size: number): boolean {

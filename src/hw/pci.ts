@@ -104,6 +104,10 @@ export class PciFunction implements Device<PciLayout> {
   protected socket: PciSocket | undefined;
   private address = 0;
   private asserted = false;
+  /** Memory as an IOMMU shows it to this function. */
+  private space: Dma | undefined;
+  private readonly stretch: Dma['stretch'] = (address, length, write) =>
+    this.busMaster ? (this.space?.stretch?.(address, length, write) ?? 0) : 0;
 
   constructor(options: PciOptions) {
     const size = options.express ? 0x1000 : 0x100;
@@ -191,11 +195,15 @@ export class PciFunction implements Device<PciLayout> {
     return (this.command & COMMAND.MASTER) !== 0;
   }
 
-  /** The same memory, reached only while the guest lets the function be a bus master. */
+  /** The same memory, reached only while the guest lets the function be a bus master, and as its IOMMU shows it. */
   master(dma: Dma): Dma {
+    const fn = this;
     return {
-      readable: (address, length) => (this.busMaster ? dma.readable(address, length) : undefined),
-      writable: (address, length) => (this.busMaster ? dma.writable(address, length) : undefined),
+      readable: (address, length) => (fn.busMaster ? (fn.space ?? dma).readable(address, length) : undefined),
+      writable: (address, length) => (fn.busMaster ? (fn.space ?? dma).writable(address, length) : undefined),
+      get stretch() {
+        return fn.space && fn.stretch;
+      },
     };
   }
 
@@ -254,6 +262,7 @@ export class PciFunction implements Device<PciLayout> {
   plug(socket: PciSocket, devfn: number): void {
     this.socket = socket;
     this.address = devfn;
+    this.space = socket.iommu?.space(() => socket.requester(devfn));
     for (const bar of this.bars) bar.attach(socket);
     this.place();
     this.output();
@@ -264,6 +273,7 @@ export class PciFunction implements Device<PciLayout> {
     if (this.asserted) this.drive(false);
     for (const bar of this.bars) bar.detach();
     this.socket = undefined;
+    this.space = undefined;
   }
 
   reset(): void {
@@ -287,7 +297,7 @@ export class PciFunction implements Device<PciLayout> {
 
   /** Sends an interrupt message; it is a write to memory, which needs a bus master. */
   send(address: number, data: number): void {
-    if (this.busMaster) this.socket?.message(address, data);
+    if (this.busMaster) this.socket?.message(address, data, this.address);
   }
 
   /** For chip sets: their registers wire pins to other lines now. */

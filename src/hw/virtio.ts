@@ -15,6 +15,8 @@ export const FEATURE = {
   INDIRECT_DESC: 1n << 28n,
   EVENT_IDX: 1n << 29n,
   VERSION_1: 1n << 32n,
+  /** Addresses are the platform's, which an IOMMU may translate, not memory's own. */
+  ACCESS_PLATFORM: 1n << 33n,
   /** Legacy only: descriptors may frame a request in any way. */
   ANY_LAYOUT: 1n << 27n,
 };
@@ -48,6 +50,8 @@ export abstract class VirtioDevice implements Device {
   readonly log: DeviceLog;
   readonly queues: readonly Virtqueue[];
   protected readonly wiring: Wiring;
+  /** Drivers have to give addresses that the platform translates. */
+  accessPlatform = false;
   /** Counts resets: what an asynchronous operation of an earlier life finishes is void. */
   protected life = 0;
   private transport: VirtioTransport | undefined;
@@ -70,7 +74,8 @@ export abstract class VirtioDevice implements Device {
 
   /** Every feature bit that a driver may accept. */
   offered(legacy: boolean): bigint {
-    const common = this.ownFeatures | FEATURE.INDIRECT_DESC | FEATURE.EVENT_IDX;
+    const platform = this.accessPlatform ? FEATURE.ACCESS_PLATFORM : 0n;
+    const common = this.ownFeatures | FEATURE.INDIRECT_DESC | FEATURE.EVENT_IDX | platform;
     return common | (legacy ? FEATURE.ANY_LAYOUT : FEATURE.VERSION_1);
   }
 
@@ -127,7 +132,8 @@ export abstract class VirtioDevice implements Device {
   setModernStatus(status: number): void {
     const { features } = this.state;
     const deciding = status & STATUS.FEATURES_OK && !(this.state.status & STATUS.FEATURES_OK);
-    if (deciding && (features & ~this.offered(false) || !(features & FEATURE.VERSION_1))) {
+    const needed = FEATURE.VERSION_1 | (this.accessPlatform ? FEATURE.ACCESS_PLATFORM : 0n);
+    if (deciding && (features & ~this.offered(false) || (features & needed) !== needed)) {
       this.log.guestError(this.name, `features 0x${features.toString(16)} refused`);
       this.setStatus(status & ~STATUS.FEATURES_OK);
     } else this.setStatus(status);

@@ -3,7 +3,7 @@
  * are put together for the loader.
  *
  * Spec: ACPI 6.4, "ACPI Software Programming Model"; IA-PC HPET 1.0a; PCI
- * Firmware 3.3 (MCFG); Windows ACPI Emulated Devices Table (WAET).
+ * Firmware 3.3 (MCFG); Windows ACPI Emulated Devices Table (WAET); Intel D51397 (DMAR).
  */
 import { alignUp, readU32, writeU16, writeU32, writeU64 } from '../bits/endian.ts';
 import { utf8 } from '../bits/text.ts';
@@ -158,6 +158,29 @@ export function mcfg(base: number, buses: number): Uint8Array {
   writeU64(body, 8, base);
   body[19] = buses - 1;
   return table('MCFG', 1, body);
+}
+
+export interface Dmar {
+  /** Of the remapping unit's registers. */
+  readonly base: number;
+  readonly addressBits: number;
+  readonly interrupts: boolean;
+  /** Of bus 0. */
+  readonly functions: readonly { readonly devfn: number; readonly bridge: boolean }[];
+}
+
+/** Bus and function under which the I/O APIC's messages go. */
+const IO_APIC_SOURCE = { bus: 0xff, slot: 0, fn: 0 };
+
+/** One remapping unit for the I/O APIC and every function: VT-d specification, "DMA Remapping Reporting Structure". */
+export function dmar({ base, addressBits, interrupts, functions }: Dmar): Uint8Array {
+  const { bus, slot, fn } = IO_APIC_SOURCE;
+  const scopes = [3, 8, 0, 0, 0, bus, slot, fn];
+  for (const { devfn, bridge } of functions) scopes.push(bridge ? 2 : 1, 8, 0, 0, 0, 0, devfn >> 3, devfn & 7);
+  const length = 16 + scopes.length;
+  const unit = [0, 0, length & 0xff, length >> 8, 0, 0, 0, 0, ...u32(base), ...u32(0), ...scopes];
+  const reserved = new Array<number>(10).fill(0);
+  return table('DMAR', 1, [addressBits - 1, interrupts ? 1 : 0, ...reserved, ...unit]);
 }
 
 /** The RTC needs no second look, the PM timer none either. */

@@ -1,11 +1,24 @@
 /** The ACPI tables of each PC board. */
 import { isaDevices, pcDsdt, type IsaDevices, processors, type SleepStates } from './acpi-dsdt.ts';
-import { type AcpiFiles, fadt, hpet, linkTables, madt, mcfg, reducedFadt, table, waet } from './acpi-tables.ts';
+import {
+  type AcpiFiles,
+  type Dmar,
+  dmar,
+  fadt,
+  hpet,
+  linkTables,
+  madt,
+  mcfg,
+  reducedFadt,
+  table,
+  waet,
+} from './acpi-tables.ts';
 import * as aml from './aml.ts';
 import { int, name, type Term } from './aml.ts';
 import { FOUR_GIB } from './pc-memory.ts';
 
 const IO_APIC = 0xfec0_0000;
+const DMAR_BASE = 0xfed9_0000;
 const HPET = { base: 0xfed0_0000, id: 0x8086_a201 };
 /** ISA IRQs that PCI's links reach, and the SCI. */
 const LEVEL_IRQS = [5, 9, 10, 11];
@@ -23,6 +36,8 @@ export interface PcAcpi {
   readonly pmBase: number;
   /** q35: where firmware put configuration space. */
   readonly mmconfig?: number;
+  /** q35: the remapping unit. */
+  readonly dmar?: Omit<Dmar, 'base'> | undefined;
   /** The 64-bit addresses that BARs may take. */
   readonly hole64?: readonly [low: number, high: number];
 }
@@ -56,6 +71,7 @@ export function pcAcpi(board: PcAcpi): AcpiFiles {
   ];
   if (board.hpet) others.push(hpet(HPET.id, HPET.base));
   if (mmconfig !== undefined) others.push(mcfg(mmconfig, 256));
+  if (board.dmar) others.push(dmar({ ...board.dmar, base: DMAR_BASE }));
   others.push(waet());
   return linkTables({
     dsdt,

@@ -20,10 +20,12 @@ import { Vga } from '../devices/vga/vga.ts';
 import type { AcpiPm, SleepState, WakeCause } from '../hw/acpi/acpi-pm.ts';
 import { config32, type PciFunction } from '../hw/pci.ts';
 import type { IrqLine } from '../hw/device.ts';
+import type { Iommu } from '../hw/iommu.ts';
 import { PciBus } from '../hw/pci-bus.ts';
 import { type PcChipset, serialPorts } from './pc-chipset.ts';
 import type { PlacedDrive } from './pc-drives.ts';
 import { AREA, hasVga } from './pc-firmware.ts';
+import { addIommu, iommuOf } from './pc-iommu.ts';
 import { parallelPorts } from './pc-isa.ts';
 import type { PcMemory } from './pc-memory.ts';
 import type { PcMemoryMap } from './pc-memory-map.ts';
@@ -46,6 +48,8 @@ export interface PciBoard {
   readonly pm: AcpiPm;
   /** The host bridge, and where its registers of shadow RAM begin. */
   readonly northBridge: { readonly fn: PciFunction; readonly pam: number };
+  /** The remapping unit, as tables tell of it. */
+  readonly iommu?: { readonly addressBits: number; readonly interrupts: boolean } | undefined;
   /** Where firmware has put what the tables tell. */
   acpi(): { readonly pmBase: number; readonly mmconfig?: number };
 }
@@ -61,6 +65,7 @@ function hostBus(
   name: string,
   lines: readonly IrqLine[],
   route: (slot: number, pin: number) => number,
+  iommu?: Iommu,
 ): PciBus {
   const { ports, bus: memory, wiring } = chipset;
   const bus = new PciBus({
@@ -69,6 +74,7 @@ function hostBus(
     route,
     lines,
     message: (address, data) => chipset.message(address, data),
+    iommu,
   });
   const host = chipset.add(new PciHost(name, wiring.log, bus));
   chipset.port(host.name, 0xcf8, 8, host.mmio);
@@ -143,7 +149,9 @@ export function q35({ chipset, drives, map, outcome }: Context): PciBoard {
     parallel: parallelPorts(config).includes(true),
   });
   if (chipset.parts.smm) offerSmiFeatures(chipset.fwCfg, lpc);
-  const bus = hostBus(chipset, 'q35-pcihost', lpc.pirq, (slot, pin) => lpc.route(slot, pin));
+  const choice = iommuOf(config, 'q35');
+  const unit = choice && addIommu(chipset, choice);
+  const bus = hostBus(chipset, 'q35-pcihost', lpc.pirq, (slot, pin) => lpc.route(slot, pin), unit);
   const mch = new Mch({ name: 'mch', memory, control: map }, () => bus);
   addFunction(chipset, bus, mch, 0);
   chipset.devices.push(lpc.pm, lpc.tco);
@@ -160,6 +168,7 @@ export function q35({ chipset, drives, map, outcome }: Context): PciBoard {
     bus,
     pm: lpc.pm,
     northBridge: { fn: mch, pam: Mch.pam },
+    iommu: choice && unit && { addressBits: choice.addressBits, interrupts: unit.remapsInterrupts },
     acpi: () => {
       const ecam = config32(mch, 0x60);
       return {

@@ -1,9 +1,11 @@
 /** `-device` on a PC's PCI bus: drivers by name, slots by `addr`. */
 import { ConfigError } from '../bits/errors.ts';
+import { Edu } from '../devices/edu/edu.ts';
 import { Nvme } from '../devices/nvme/nvme.ts';
 import { Vga } from '../devices/vga/vga.ts';
 import { vgaPci } from '../devices/vga/vga-pci.ts';
 import { VirtioPci } from '../devices/virtio-pci/virtio-pci.ts';
+import type { Dma } from '../hw/device.ts';
 import type { PciFunction } from '../hw/pci.ts';
 import type { PciBus } from '../hw/pci-bus.ts';
 import type { VirtioDevice } from '../hw/virtio.ts';
@@ -11,6 +13,7 @@ import type { DeviceConfig } from './config.ts';
 import type { PcChipset } from './pc-chipset.ts';
 import { IDE_DRIVERS } from './pc-drives.ts';
 import { AREA } from './pc-firmware.ts';
+import { IOMMU_DRIVER } from './pc-iommu.ts';
 import { nicOf, nicRom, PCI_NICS } from './nics.ts';
 import { VIRTIO_MODELS, VIRTIO_PORTS, virtioDrive, virtioKind } from './virtio-models.ts';
 
@@ -31,8 +34,15 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
     count.set(driver, number + 1);
     return `${driver}${number}`;
   };
-  const virtio = (device: VirtioDevice, properties: DeviceConfig['properties'], driver: string) => {
-    const isOn = (name: string) => ['on', 'true', 'yes'].includes(properties[name] ?? '');
+  const on = (properties: DeviceConfig['properties'], name: string) =>
+    ['on', 'true', 'yes'].includes(properties[name] ?? '');
+  const virtio = (
+    device: VirtioDevice,
+    properties: DeviceConfig['properties'],
+    driver: string,
+    platform?: LateMemory,
+  ) => {
+    const isOn = (name: string) => on(properties, name);
     const disabled = driver.endsWith('-non-transitional') || isOn('disable-legacy');
     const vectors = properties['vectors'] === undefined ? undefined : Number(properties['vectors']);
     const options = {
@@ -40,8 +50,10 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
       disableLegacy: disabled,
       disableModern: isOn('disable-modern'),
       vectors,
+      accessPlatform: platform !== undefined,
     };
     const transport = new VirtioPci(options, device);
+    platform?.lead(transport.pci.master(wiring.dma));
     chipset.devices.push(transport, transport.pci, device);
     plugFunction(bus, transport.pci, properties['addr'], driver);
     bootable(transport.pci, properties['bootindex'], 'scsi', plugged);
@@ -49,6 +61,7 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
   for (const device of config.devices) {
     const { driver, properties } = device;
     if (VIRTIO_PORTS.includes(driver) || IDE_DRIVERS.includes(driver) || ISA_DRIVERS.includes(driver)) continue;
+    if (driver === IOMMU_DRIVER) continue; // the chip set's
     const kind = virtioKind(driver);
     const model = kind === undefined ? undefined : VIRTIO_MODELS[kind];
     if (driver === 'VGA') {
@@ -70,12 +83,46 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
       plugFunction(bus, pci, properties['addr'], driver);
     } else if (kind !== undefined && model && !driver.endsWith('-device')) {
       const name = device.id ?? numbered(kind);
-      virtio(model(device, { config, wiring, name, random: (into) => parts.random(into) }), properties, driver);
+      const platform = on(properties, 'iommu_platform') ? new LateMemory() : undefined;
+      const own = platform ? { ...wiring, dma: platform } : wiring;
+      const context = { config, wiring: own, name, random: (into: Uint8Array) => parts.random(into) };
+      virtio(model(device, context), properties, driver, platform);
+    } else if (driver === 'edu') {
+      const edu = new Edu(device.id ?? numbered('edu'), wiring, eduMask(properties['dma_mask']));
+      chipset.devices.push(edu, edu.pci);
+      plugFunction(bus, edu.pci, properties['addr'], driver);
     } else throw unknownDriver(driver);
   }
   for (const drive of config.drives)
     if (drive.interface === 'virtio') virtio(virtioDrive(wiring, drive), {}, 'virtio-blk-pci');
   return plugged;
+}
+
+/** Memory as a function reaches it that is made later. */
+class LateMemory implements Dma {
+  private target: Dma | undefined;
+
+  lead(target: Dma): void {
+    this.target = target;
+  }
+
+  readable(address: number, length: number): Uint8Array | undefined {
+    return this.target?.readable(address, length);
+  }
+
+  writable(address: number, length: number): Uint8Array | undefined {
+    return this.target?.writable(address, length);
+  }
+
+  get stretch(): Dma['stretch'] {
+    return this.target?.stretch;
+  }
+}
+
+function eduMask(text: string | undefined): bigint | undefined {
+  if (text === undefined) return undefined;
+  if (/^(0x[0-9a-f]{1,16}|\d{1,19})$/i.test(text)) return BigInt(text);
+  throw new ConfigError('property-value', `edu: dma_mask=${text} is no number of 64 bits`, 'as in dma_mask=0xfffffff');
 }
 
 /** Drivers that sit on ports, and are the board's to place. */

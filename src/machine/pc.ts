@@ -25,6 +25,8 @@ import { PcMemoryMap } from './pc-memory-map.ts';
 import { type PcKind, PC_NAMES, versionOf } from './pc-names.ts';
 import type { PcParts } from './pc-parts.ts';
 import { PAM_REGISTERS } from '../hw/pam.ts';
+import { isBridge } from '../hw/pci-bus.ts';
+import { iommuOf } from './pc-iommu.ts';
 import { plugPciDevices } from './pc-pci.ts';
 import { smbios } from './smbios.ts';
 import { firmwareBoot } from './x86-boot.ts';
@@ -65,6 +67,7 @@ export function pcMemory(config: MachineConfig, kind: PcKind): PcMemory {
 export async function buildPc(config: MachineConfig, parts: PcParts): Promise<PcBoard> {
   const { kind, product } = PC_NAMES[config.machine];
   if (kind === 'microvm') throw new RangeError('microvm is built by buildMicrovm');
+  iommuOf(config, kind);
   checkInterfaces(config, ['ide', 'floppy', 'pflash', ...(kind === 'isapc' ? [] : ['virtio'])]);
   const memory = pcMemory(config, kind);
   const hpet = kind !== 'isapc' && config.machineProperties?.['hpet'] !== 'off';
@@ -143,6 +146,10 @@ export async function buildPc(config: MachineConfig, parts: PcParts): Promise<Pc
             sleeps,
             below: memory.below,
             hole64: hole64(memory.above, kind === 'pc' ? 2 * GIB : 32 * GIB),
+            dmar: pci.iommu && {
+              ...pci.iommu,
+              functions: pci.bus.list().map((fn) => ({ devfn: fn.devfn, bridge: isBridge(fn) })),
+            },
             ...places,
           }),
         )

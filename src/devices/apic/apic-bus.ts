@@ -7,7 +7,7 @@
  * Departure: a lowest-priority message goes to the lowest task priority, and
  * among equals to the first processor, as in QEMU.
  */
-import { BROADCAST, DELIVERY, type InterruptBus, type InterruptMessage } from '../../hw/interrupt-message.ts';
+import { DELIVERY, type InterruptBus, type InterruptMessage, messageFrom } from '../../hw/interrupt-message.ts';
 
 /** A local APIC as the bus sees it. */
 export interface ApicNode {
@@ -76,15 +76,7 @@ export class ApicBus implements InterruptBus {
       this.remote(address, data);
       return;
     }
-    const destination = (address >>> 12) & 0xff;
-    const logical = (address & 4) !== 0;
-    this.deliver({
-      destination: destination === 0xff && !logical ? BROADCAST : destination,
-      logical,
-      mode: (data >>> 8) & 7,
-      vector: data & 0xff,
-      levelTriggered: (data & 0x8000) !== 0,
-    });
+    this.deliver(messageFrom(address, data));
   }
 
   private send(message: InterruptMessage, targets: readonly ApicNode[]): void {

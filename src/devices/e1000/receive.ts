@@ -8,6 +8,7 @@
 import { readU16be, readU32, writeU16 } from '../../bits/endian.ts';
 import type { DeviceLog, Dma } from '../../hw/device.ts';
 import { ADDRESSES, isBroadcast, isFor, isGroup, MIN_FRAME, padded, untagged } from '../../hw/ethernet.ts';
+import { storeBytes } from '../../hw/iommu.ts';
 import { CAUSE, CTRL, type E1000State, RCTL } from './e1000-state.ts';
 import { count, countBytes, countSize, STATISTIC } from './statistics.ts';
 
@@ -129,9 +130,8 @@ function store({ state, dma, name, log }: ReceiveSide, frame: Uint8Array, total:
     // A descriptor without a buffer is passed over.
     if (address) {
       const piece = frame.subarray(done, Math.min(done + size, frame.length));
-      const buffer = dma.writable(address, piece.length);
-      if (buffer) buffer.set(piece);
-      else log.guestError(name, `a receive buffer outside RAM, at 0x${address.toString(16)}`);
+      if (!storeBytes(dma, address, piece))
+        log.guestError(name, `a receive buffer outside RAM, at 0x${address.toString(16)}`);
       const length = Math.min(size, total - done);
       done += length;
       writeU16(descriptor, 8, length);

@@ -9,7 +9,7 @@
  */
 import { bank } from '../../hw/bank.ts';
 import type { Device, DeviceLog, IrqLine, Mmio } from '../../hw/device.ts';
-import { BROADCAST, type InterruptBus, type InterruptMessage } from '../../hw/interrupt-message.ts';
+import { type InterruptBus, type InterruptMessage, messageFrom } from '../../hw/interrupt-message.ts';
 import { array, create, initially, layout, u8, u32 } from '../../state/layout.ts';
 
 export const IOAPIC_PINS = 24;
@@ -46,8 +46,10 @@ export class IoApic implements Device<typeof STATE> {
   readonly mmio: Mmio;
   private readonly bus: InterruptBus;
   readonly version: number;
-  /** The table was written. */
+  /** The table was written, or means something else now. */
   onTable: (() => void) | undefined;
+  /** What becomes of a message where interrupts are remapped; undefined: nothing. `ahead`: it is not sent yet. */
+  remapped: ((address: number, data: number, ahead: boolean) => InterruptMessage | undefined) | undefined;
 
   constructor(name: string, log: DeviceLog, bus: InterruptBus, version: number = IOAPIC_VERSION.EOI) {
     this.version = version;
@@ -105,9 +107,9 @@ export class IoApic implements Device<typeof STATE> {
     else this.log.guestError(this.name, 'there is no EOI register');
   }
 
-  /** What a pin sends when it is asked; undefined while it is masked. */
+  /** What a pin sends when it is asked; undefined while it is masked, or its message goes nowhere. */
   message(pin: number): InterruptMessage | undefined {
-    return this.state.low[pin] & ENTRY.MASKED ? undefined : this.entry(pin);
+    return this.state.low[pin] & ENTRY.MASKED ? undefined : this.entry(pin, true);
   }
 
   readWindow(): number {
@@ -153,20 +155,16 @@ export class IoApic implements Device<typeof STATE> {
   }
 
   private send(pin: number): void {
-    this.bus.deliver(this.entry(pin));
+    const message = this.entry(pin, false);
+    if (message) this.bus.deliver(message);
   }
 
-  private entry(pin: number): InterruptMessage {
+  /** The entry as a write to 0xfeexxxxx: its upper 16 bits are those of the address, its mode and vector the data. */
+  private entry(pin: number, ahead: boolean): InterruptMessage | undefined {
     const { low, high } = this.state;
     const entry = low[pin];
-    const logical = (entry & ENTRY.LOGICAL) !== 0;
-    const destination = high[pin] >>> 24;
-    return {
-      destination: destination === 0xff && !logical ? BROADCAST : destination,
-      logical,
-      mode: (entry >>> 8) & 7,
-      vector: entry & 0xff,
-      levelTriggered: (entry & ENTRY.LEVEL) !== 0,
-    };
+    const address = (0xfee0_0000 | ((high[pin] >>> 16) << 4) | (entry & ENTRY.LOGICAL ? 4 : 0)) >>> 0;
+    const data = entry & (ENTRY.LEVEL | 0x7ff);
+    return this.remapped ? this.remapped(address, data, ahead) : messageFrom(address, data);
   }
 }

@@ -116,7 +116,7 @@ function createSubmission(nvme: AdminTarget, command: Command): Answer {
 
 /** Data to the host. */
 function reply(nvme: AdminTarget, command: Command, data: Uint8Array): Answer {
-  const segments = prpSegments(nvme.dma, command.prp1, command.prp2, data.length, nvme.page);
+  const segments = prpSegments(nvme.dma, command.prp1, command.prp2, data.length, nvme.page, true);
   if (typeof segments === 'number') return fails(segments);
   const whole = scatter(nvme.dma, segments, 0, data) === lengthOf(segments);
   return whole ? OK : fails(STATUS.DATA_TRANSFER);

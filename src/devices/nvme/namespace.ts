@@ -93,7 +93,7 @@ export class Namespace {
     if (length > limit) return STATUS.INVALID_FIELD;
     const wrong = this.check(lba, blocks, writes);
     if (wrong) return wrong;
-    const segments = prpSegments(this.dma, command.prp1, command.prp2, length, page);
+    const segments = prpSegments(this.dma, command.prp1, command.prp2, length, page, opcode === NVM.READ);
     if (typeof segments === 'number') return segments;
     this.counters[writes ? 'writes' : 'reads']++;
     const piece = new Uint8Array(Math.min(PIECE, length));
@@ -127,7 +127,7 @@ export class Namespace {
 
   private ranges(command: Command, page: number): number {
     const count = (command.dword(10) & 0xff) + 1;
-    const segments = prpSegments(this.dma, command.prp1, command.prp2, 16 * count, page);
+    const segments = prpSegments(this.dma, command.prp1, command.prp2, 16 * count, page, false);
     if (typeof segments === 'number') return segments;
     const list = new Uint8Array(16 * count);
     if (gather(this.dma, segments, 0, list) < list.length) return STATUS.DATA_TRANSFER;

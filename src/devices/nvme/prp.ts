@@ -5,21 +5,29 @@
  */
 import { readU64 } from '../../bits/endian.ts';
 import type { Dma } from '../../hw/device.ts';
+import { reaches } from '../../hw/iommu.ts';
 import type { Segment } from '../../hw/virtqueue.ts';
 import { STATUS } from './commands.ts';
 
 /**
  * The segments of `length` bytes (bounded by the caller), or the status that says what is wrong. A walk reads at most
- * one entry for each page of data and one for each page of entries.
+ * one entry for each page of data and one for each page of entries. `write`: the command writes to guest memory.
  */
-export function prpSegments(dma: Dma, prp1: number, prp2: number, length: number, page: number): Segment[] | number {
+export function prpSegments(
+  dma: Dma,
+  prp1: number,
+  prp2: number,
+  length: number,
+  page: number,
+  write: boolean,
+): Segment[] | number {
   const segments: Segment[] = [];
   let left = length;
   const add = (address: number): boolean => {
     const size = Math.min(left, page - (address % page));
     left -= size;
     segments.push({ address, length: size });
-    return dma.readable(address, size) !== undefined;
+    return reaches(dma, address, size, write);
   };
   if (!add(prp1)) return STATUS.DATA_TRANSFER;
   if (left === 0) return segments;

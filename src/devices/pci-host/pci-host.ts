@@ -3,7 +3,9 @@
  *
  * Spec: PCI Local Bus 3.0, "Software Generation of Configuration Transactions".
  * The address takes accesses of 32 bits alone: narrower ones are for whatever
- * else sits there (the reset control register at 0xcf9).
+ * else sits there (the reset control register at 0xcf9). As in QEMU the lowest
+ * two bits of an address count, which hardware ignores: some programs read the
+ * word at offset 2 from 0xcfc.
  */
 import type { Device, DeviceLog, Mmio } from '../../hw/device.ts';
 import type { PciBus } from '../../hw/pci-bus.ts';
@@ -32,13 +34,13 @@ export class PciHost implements Device<typeof STATE> {
         if (at < 4) return ((state.address >>> (8 * at)) & ones) >>> 0;
         if (state.address < ENABLE) return ones;
         const { address } = state;
-        return bus.readConfig((address >> 16) & 0xff, (address >> 8) & 0xff, (address & 0xfc) | (at & 3), size);
+        return bus.readConfig((address >> 16) & 0xff, (address >> 8) & 0xff, (address & 0xff) | (at & 3), size);
       },
       write: (at, size, value) => {
         if (at === 0 && size === 4) state.address = value;
         else if (at >= 4 && state.address >= ENABLE) {
           const { address } = state;
-          bus.writeConfig((address >> 16) & 0xff, (address >> 8) & 0xff, (address & 0xfc) | (at & 3), size, value);
+          bus.writeConfig((address >> 16) & 0xff, (address >> 8) & 0xff, (address & 0xff) | (at & 3), size, value);
         }
       },
     };

@@ -5,6 +5,7 @@
  */
 import { readU16be, readU32, writeU32 } from '../../bits/endian.ts';
 import type { DeviceLog, Dma } from '../../hw/device.ts';
+import { storeBytes } from '../../hw/iommu.ts';
 import {
   ADDRESSES,
   crc32,
@@ -103,9 +104,8 @@ function intoRing(side: ReceiveSide, frame: Uint8Array, kind: number): number {
 }
 
 function write({ dma, name, log }: ReceiveSide, address: number, bytes: Uint8Array): void {
-  const to = dma.writable(address, bytes.length);
-  if (to) to.set(bytes);
-  else log.guestError(name, `a receive buffer outside RAM, at 0x${address.toString(16)}`);
+  if (!storeBytes(dma, address, bytes))
+    log.guestError(name, `a receive buffer outside RAM, at 0x${address.toString(16)}`);
 }
 
 function intoDescriptor(side: ReceiveSide, whole: Uint8Array, kind: number): number {

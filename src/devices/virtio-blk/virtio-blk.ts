@@ -139,9 +139,11 @@ export class VirtioBlk extends VirtioDevice {
         if (request.type === TYPE.IN) {
           await this.disk.read(request.offset + done, part);
           if (life !== this.life) return;
-          written += scatter(this.wiring.dma, request.writable, done, part);
+          const moved = scatter(this.wiring.dma, request.writable, done, part);
+          written += moved;
+          if (moved < part.length) return this.lost(request, written);
         } else {
-          gather(this.wiring.dma, request.readable, 16 + done, part);
+          if (gather(this.wiring.dma, request.readable, 16 + done, part) < part.length) return this.lost(request, 0);
           await this.disk.write(request.offset + done, part);
           if (life !== this.life) return;
         }
@@ -151,6 +153,16 @@ export class VirtioBlk extends VirtioDevice {
       result = RESULT.IOERR;
     }
     if (life !== this.life) return;
+    this.end(request, result, written);
+  }
+
+  /** An IOMMU does not show the buffers any more. */
+  private lost(request: Request, written: number): void {
+    this.log.guestError(this.name, 'the buffers of a request are gone');
+    this.end(request, RESULT.IOERR, written);
+  }
+
+  private end(request: Request, result: number, written: number): void {
     const at = this.state.inFlight.indexOf(request);
     if (at >= 0) this.state.inFlight.splice(at, 1);
     this.finish(request, result, written);

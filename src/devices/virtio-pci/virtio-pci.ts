@@ -50,6 +50,8 @@ export interface VirtioPciOptions {
   readonly vectors?: number;
   /** Sits behind a PCI Express port: has the capability of an endpoint. QEMU disables the legacy interface there. */
   readonly express?: boolean;
+  /** QEMU's `iommu_platform`: the device reaches memory as its function does, and drivers have to know. */
+  readonly accessPlatform?: boolean;
   /** PCI class code, where the type alone does not tell it. */
   readonly class?: number;
 }
@@ -72,6 +74,14 @@ export class VirtioPci extends VirtioPciTransport {
         'set disable-legacy or disable-modern to off',
       );
     }
+    if (options.accessPlatform && (legacy || !modern)) {
+      throw new ConfigError(
+        'virtio-platform',
+        `${options.name}: VIRTIO_F_IOMMU_PLATFORM was supported by neither legacy nor transitional device`,
+        'add disable-legacy=on to iommu_platform=on',
+      );
+    }
+    device.accessPlatform = options.accessPlatform === true;
     this.modern = modernWindow(this);
     const bars: BarOptions[] = [];
     if (legacy) bars.push({ index: BAR.LEGACY, kind: 'io', size: legacySize(this), mmio: legacyWindow(this) });
