@@ -82,6 +82,36 @@ test('a slow reader gets everything', options, async (t) => {
   assert.equal(run.stdout.match(/x/g)?.length, 20_000_000);
 });
 
+/** Through a pipe to `reader`; what Node gives a child are sockets. The program's exit code goes to stderr. */
+const piped = (t: TestContext, reader: string): Run =>
+  new Run(t, ['-display', 'none', '-serial', 'stdio', '-monitor', 'none'], '/bin/sh', [
+    ...['-c', `{ "$0" "$@"; echo "code $?" >&2; } | ${reader}`, process.execPath, FIXTURE],
+  ]);
+
+test('a slow reader behind a pipe gets everything', options, async (t) => {
+  const run = piped(t, 'cat');
+  await run.until(/guest runs/);
+  run.child.stdout.pause();
+  run.child.stdin.write('flood 3000000\n');
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  run.child.stdin.write('after\n');
+  run.child.stdout.resume();
+  await run.until(/after/);
+  while (run.stdout.length < 3_000_000) await new Promise((resolve) => setTimeout(resolve, 10));
+  run.child.stdin.write('poweroff\n');
+  await run.exit;
+  assert.equal(run.stderr, 'code 0\n');
+  assert.equal(run.stdout.match(/x/g)?.length, 3_000_000);
+});
+
+test('a reader behind a pipe that went away does not end the machine', options, async (t) => {
+  const run = piped(t, 'head -c 3');
+  await run.until(/gue/);
+  run.child.stdin.write('flood 1000000\npoweroff\n');
+  await run.until(/code/, 'stderr');
+  assert.equal(run.stderr, 'code 0\n');
+});
+
 test('a machine that stands still, with nobody to talk to, lives until a signal', options, async (t) => {
   // Signals are listened to before the process's number is written.
   const pidFile = join(mkdtempSync(join(tmpdir(), 'trapframe-')), 'pid');

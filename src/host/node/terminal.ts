@@ -5,7 +5,8 @@
  * that a process can see. With `signal`, Ctrl-C, Ctrl-\ and Ctrl-Z mean to the
  * emulator what they always mean; without it they go to the guest.
  */
-import { fstatSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync, writeSync } from 'node:fs';
+import { devNull } from 'node:os';
 import { Channel } from './chardev-channel.ts';
 import type { Sink } from './chardev-output.ts';
 
@@ -13,6 +14,8 @@ const CTRL_C = 3;
 const CTRL_Z = 26;
 const CTRL_BACKSLASH = 28;
 const RETRY_MS = 1;
+/** A machine has begun by then. */
+const START_MS = 10;
 
 export interface StdioOptions {
   /** Ctrl-C and its kin act on the emulator. */
@@ -22,10 +25,23 @@ export interface StdioOptions {
 
 /** Opens standard input and output; at most one channel may have them. */
 export function openStdio(options: StdioOptions): Channel {
-  const channel = new Channel('stdio', stdoutSink(), options.tee);
+  const output = stdoutSink();
+  const channel = new Channel('stdio', output.sink, options.tee);
+  channel.onClose(() => output.close?.());
+  if (mayBeTerminal()) listen(channel, options.signal);
+  else {
+    // Node's streams take milliseconds to load: the machine starts meanwhile.
+    const later = setTimeout(() => listen(channel, options.signal), START_MS);
+    channel.onClose(() => clearTimeout(later));
+  }
+  return channel;
+}
+
+/** Standard input is the channel's from here on. */
+function listen(channel: Channel, signal: boolean): void {
   const { stdin } = process;
   const terminal = stdin.isTTY ? rawMode() : undefined;
-  const watch = terminal !== undefined && options.signal;
+  const watch = terminal !== undefined && signal;
   stdin.on('data', (chunk: Buffer) => {
     const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
     channel.receive(watch ? signalKeys(bytes, terminal) : bytes);
@@ -37,7 +53,16 @@ export function openStdio(options: StdioOptions): Channel {
     stdin.pause();
     terminal?.restore();
   });
-  return channel;
+}
+
+/** A terminal has to be in raw mode before anybody types. */
+function mayBeTerminal(): boolean {
+  try {
+    const stat = fstatSync(0);
+    return stat.isCharacterDevice() && stat.rdev !== statSync(devNull).rdev;
+  } catch {
+    return true; // whatever it is
+  }
 }
 
 interface Terminal {
@@ -89,18 +114,51 @@ function signalKeys(bytes: Uint8Array, terminal: Terminal): Uint8Array {
   return bytes.filter((byte) => !isKey(byte));
 }
 
-/** How to write to standard output without blocking on a slow pipe and without losing order. */
-function stdoutSink(): Sink {
-  return pipeLike() ? streamSink() : directSink(1);
+interface Output {
+  readonly sink: Sink;
+  close?(): void;
 }
 
-function pipeLike(): boolean {
+/** How to write to standard output without blocking on a slow pipe and without losing order. */
+function stdoutSink(): Output {
   try {
     const stat = fstatSync(1);
-    return stat.isFIFO() || stat.isSocket();
+    if (stat.isFIFO()) return pipeSink();
+    if (stat.isSocket()) return { sink: streamSink() };
   } catch {
-    return false; // closed: writes fail and are dropped
+    // Closed: writes fail and are dropped.
   }
+  return { sink: directSink(1) };
+}
+
+/**
+ * A pipe, through a descriptor of our own that does not block, until its reader is slow for the first time: from then
+ * on by Node's stream, which takes milliseconds to load. Only Linux opens a pipe again.
+ */
+function pipeSink(): Output {
+  let fd: number;
+  try {
+    fd = openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return { sink: streamSink() }; // another system, another owner, or nobody reads
+  }
+  let slow: Sink | undefined;
+  return {
+    sink(batch, done) {
+      let rest = batch;
+      while (!slow && rest.length > 0) {
+        try {
+          rest = rest.subarray(writeSync(fd, rest));
+        } catch (error) {
+          // Full; or the reader has gone (`| head`), and then the machine goes on, as QEMU does.
+          if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return true;
+          slow = streamSink();
+        }
+      }
+      return rest.length === 0 || slow?.(rest, done) === true;
+    },
+    close: () => closeSync(fd),
+  };
 }
 
 /** Terminals and files: a write takes all of it, at once. */
