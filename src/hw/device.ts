@@ -38,7 +38,7 @@ export interface Dma {
   writable(address: number, length: number): Uint8Array | undefined;
   /**
    * Only behind an IOMMU, where neighbours need not lie side by side in memory: how many bytes from `address` on, at most
-   * `length`, do, and may be read or written; 0 for none. There `readable` may give a copy, and `writable` fails for
+   * `length`, certainly do, and may be read or written; 0 for none. There `readable` may give a copy, and `writable` fails for
    * what lies in several places.
    */
   readonly stretch?: ((address: number, length: number, write: boolean) => number) | undefined;

@@ -14,7 +14,7 @@ export interface Iommu {
 }
 
 /** How many stretches of a range `reaches` looks at. */
-const STRETCHES = 64;
+const STRETCHES = 4;
 
 /**
  * Whether [address, address+length) can be read, or written. Behind an IOMMU a long range in many pieces is looked at

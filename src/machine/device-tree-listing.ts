@@ -20,7 +20,8 @@ const TYPES: Readonly<Record<string, string>> = {
   ...{ 'i440fx-pcihost': 'i440FX-pcihost', 'q35-pcihost': 'q35-pcihost', ne2000: 'ne2k_isa' },
 };
 /** Devices of the main bus; of the others those of a PC's ports are on its ISA bus. */
-const ON_SYSTEM_BUS = /^(hpet|ioapic|fw-cfg|pflash|virtio-mmio|acpi-ged|plic|clint|aclint.*|goldfish-rtc|sifive-test)$/;
+const ON_SYSTEM_BUS =
+  /^(hpet|ioapic|fw-cfg|pflash|virtio-mmio|acpi-ged|plic|clint|aclint.*|goldfish-rtc|sifive-test|intel-iommu)$/;
 /** Parts of a chip that is listed, and what QEMU has on no bus. */
 const PARTS = /^(apic|acpi-pm|ich9-tco|ahci-port|ide-channel|smbus|acpi-pci-hotplug|pci|virtio-pci|pci-host)$/;
 const ISA_BRIDGES = /^(piix3|ich9-lpc)$/;

@@ -1,6 +1,7 @@
 /** `-device intel-iommu`: what its properties ask for, and whether this machine can have it. */
 import { ConfigError } from '../bits/errors.ts';
-import { IntelIommu, IOMMU_WINDOW } from '../devices/intel-iommu/intel-iommu.ts';
+import { IntelIommu } from '../devices/intel-iommu/intel-iommu.ts';
+import { IOMMU_WINDOW } from '../devices/intel-iommu/registers.ts';
 import type { MachineConfig } from './config.ts';
 import type { PcChipset } from './pc-chipset.ts';
 

@@ -65,7 +65,7 @@ export function record(registers: FaultRegisters, { source, low, high, reason, r
     // Faults of one requester may be told as one.
     if ((frcd[2] & 0xffff) === source) return false;
     registers.fsts |= FSTS.OVERFLOW;
-    return fsts === 0;
+    return false; // the fault before has been told
   }
   registers.frcd = [(low & ~0xfff) >>> 0, high, source, (RECORD.FAULT | (read ? RECORD.READ : 0) | reason) >>> 0];
   registers.fsts |= FSTS.PENDING;

@@ -2,6 +2,8 @@
 import type { Dma } from '../../hw/device.ts';
 import { ACCESS, type Page } from './tables.ts';
 
+/** Pages that are looked at in one go. */
+const MOST_PAGES = 256;
 /** What is put together from several places for who wants to read it in one: structures, never data. */
 const MOST_COPIED = 0x10_0000;
 
@@ -43,11 +45,10 @@ export class RequesterSpace implements Dma {
     let page = this.unit.find(requester, address, access, false);
     if (!page) return 0;
     let end = page.base + page.size;
-    while (end < address + length) {
-      const { base, host, size } = page;
+    for (let n = 1; n < MOST_PAGES && end < address + length; n++) {
+      const { base, host } = page;
       page = this.unit.find(requester, end, access, true);
-      if (!page || page.host + (end - page.base) !== host + size) break;
-      if (page.base <= base) break;
+      if (!page || page.host + (end - page.base) !== host + (end - base)) break;
       end = page.base + page.size;
     }
     return Math.min(length, end - address);
