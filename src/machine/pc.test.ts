@@ -78,7 +78,7 @@ const config = (machine: string, more: Partial<MachineConfig> = {}): MachineConf
   ...more,
 });
 
-async function build(options: MachineConfig) {
+async function build(options: MachineConfig, more: Partial<PcParts> = {}) {
   const { kind } = PC_NAMES[options.machine];
   const bench = new TestBench(0, 4096);
   const memory = new TestMemory(options.memory, pcAreas(options, kind));
@@ -89,7 +89,8 @@ async function build(options: MachineConfig) {
     init() {},
     startup() {},
   }));
-  const parts: PcParts = { wiring: bench, memory, cpus, current: () => 0, apics: true, random: (into) => into.fill(4) };
+  const given = { wiring: bench, memory, cpus, current: () => 0, apics: true, ...more };
+  const parts: PcParts = { ...given, random: (into) => into.fill(4) };
   const board = await (kind === 'microvm' ? buildMicrovm : buildPc)(options, parts);
   board.resetAll();
   return { board, memory, bench };
@@ -230,6 +231,21 @@ test('a disk, a CD-ROM and virtio disks are where the command line puts them; wh
   await assert.rejects(build(config('pc', { bios: 'default' })), { code: 'firmware-missing' });
 });
 
+test('q35 with a remapping unit: its registers, and what they say with an I/O APIC that is the kernel’s', async () => {
+  const unit = (properties: Record<string, string>) => [{ driver: 'intel-iommu', properties }];
+  const { board } = await build(
+    config('q35', { devices: [...unit({}), { driver: 'edu', properties: { addr: '4' } }] }),
+  );
+  assert.equal(board.bus.read(0xfed9_0010, 4), 0xf0_0f4a);
+  assert.equal(pciRead(board, 4, 0, 0), 0x11e8_1234);
+  assert.equal(await build(config('q35')).then((other) => other.board.bus.read(0xfed9_0010, 4)), undefined);
+  const kernel = { kernelIoApic: true };
+  const { board: without } = await build(config('q35', { devices: unit({}) }), kernel);
+  assert.equal(without.bus.read(0xfed9_0010, 4), 0xf0_0f42);
+  await assert.rejects(build(config('q35', { devices: unit({ intremap: 'on' }) }), kernel), { code: 'iommu-intremap' });
+  await assert.rejects(build(config('pc', { devices: unit({}) })), { code: 'iommu-board' });
+});
+
 test('flash holds firmware: read directly, programmed through commands', async () => {
   const flash = (id: string, index: number, size: number) => ({
     id,
@@ -252,7 +268,10 @@ test('flash holds firmware: read directly, programmed through commands', async (
 
 for (const machine of ['pc', 'q35', 'isapc', 'microvm']) {
   test(`every device of ${machine} resets, saves and loads its state`, async () => {
-    const options = config(machine, machine === 'microvm' ? { bios: new Uint8Array(0x1_0000) } : {});
+    const options = config(machine, {
+      ...(machine === 'microvm' ? { bios: new Uint8Array(0x1_0000) } : {}),
+      ...(machine === 'q35' ? { devices: ['intel-iommu', 'edu'].map((driver) => ({ driver, properties: {} })) } : {}),
+    });
     const [{ board }, { board: other }] = [await build(options), await build(options)];
     const names = board.devices.map(({ name }) => name);
     assert.equal(new Set(names).size, names.length, `names are unique: ${names.join(' ')}`);
