@@ -7,7 +7,7 @@
  */
 import * as op from './op.ts';
 import type { Type } from './op.ts';
-import { type I32, type I64, Value, i32, i64, local } from './value.ts';
+import { bitsOf, type I32, type I64, Value, i32, i64, local } from './value.ts';
 
 export type Statement =
   | { readonly kind: 'set'; readonly local: number; readonly value: Value }
@@ -175,7 +175,7 @@ export class Code {
     if (value.op === op.CONST_I32 || value.op === op.CONST_I64 || value.op === op.CONST_V128) return value;
     const index = this.newLocal(value.type);
     this.emit({ kind: 'set', local: index, value });
-    return local(index, value.type);
+    return local(index, value.type, value.type === 'i64' ? bitsOf(value) : 64);
   }
 
   /** A mutable local, set to `initial`. */
@@ -269,7 +269,7 @@ export class Code {
     if (!info || !op.isLoad(code)) throw new TypeError('gload: not a load');
     const index = this.newLocal(info.result);
     this.emit({ kind: 'gload', op: code, address, local: index, intent });
-    return local(index, info.result);
+    return local(index, info.result, op.loadedBits(code));
   }
 
   gstore(code: number, address: Value, value: Value): void {

@@ -194,6 +194,13 @@ export function storedType(code: number): Type {
   }
 }
 
+/** How many low bits a load to an i64 may set. */
+export function loadedBits(code: number): number {
+  if (code === I64_LOAD8_U) return 8;
+  if (code === I64_LOAD16_U) return 16;
+  return code === I64_LOAD32_U ? 32 : 64;
+}
+
 export function isLoad(code: number): boolean {
   if (code < VECTOR) return code >= I32_LOAD && code <= I64_LOAD32_U;
   return code <= V128_LOAD64_SPLAT || code === V128_LOAD32_ZERO || code === V128_LOAD64_ZERO;

@@ -19,8 +19,10 @@ export class Value {
   readonly a: Value | undefined;
   readonly b: Value | undefined;
   readonly c: Value | undefined;
+  /** Of a local: how many low bits may be set. */
+  readonly bits: number;
 
-  constructor(code: number, type: Type, imm: number, big?: bigint, a?: Value, b?: Value, c?: Value) {
+  constructor(code: number, type: Type, imm: number, big?: bigint, a?: Value, b?: Value, c?: Value, bits = 64) {
     this.op = code;
     this.type = type;
     this.imm = imm;
@@ -28,6 +30,7 @@ export class Value {
     this.a = a;
     this.b = b;
     this.c = c;
+    this.bits = bits;
   }
 }
 
@@ -70,8 +73,9 @@ export function f32(value: number): Value {
   return new Value(op.CONST_F32, 'f32', value);
 }
 
-export function local(index: number, type: Type): Value {
-  return new Value(op.LOCAL_GET, type, index);
+/** `bits`: of an i64 that never changes, how many low bits may be set. */
+export function local(index: number, type: Type, bits = 64): Value {
+  return new Value(op.LOCAL_GET, type, index, undefined, undefined, undefined, undefined, bits);
 }
 export function reg(index: number, type: Type): Value {
   return new Value(op.REG, type, index);
@@ -91,6 +95,29 @@ export function isValue(value: Value, n: number): boolean {
 /** The signed constant of an i64 or i32 constant. */
 export function constant(value: Value): bigint {
   return value.big ?? BigInt(value.imm);
+}
+
+/** How many low bits of an i64 may be set, as far as that is cheap to say. */
+export function bitsOf({ op: code, imm, big, a, b, bits }: Value): number {
+  const { and, or, xor, shr_u } = op.i64Integer;
+  switch (code) {
+    case op.LOCAL_GET:
+      return bits;
+    case op.CONST_I64:
+      return big !== undefined || imm < 0 ? 64 : imm === 0 ? 0 : Math.floor(Math.log2(imm)) + 1;
+    case op.I64_EXTEND_U:
+      return 32;
+    case and:
+      return Math.min(bitsOf(a as Value), bitsOf(b as Value));
+    case or:
+    case xor:
+      return Math.max(bitsOf(a as Value), bitsOf(b as Value));
+    case shr_u:
+      return isConst(b as Value) && (b as Value).big === undefined
+        ? Math.max(0, bitsOf(a as Value) - ((b as Value).imm & 63))
+        : bitsOf(a as Value);
+  }
+  return op.loadedBits(code);
 }
 
 function check(value: Value, type: Type, name: string): void {
@@ -154,8 +181,8 @@ function binary64(code: number): (x: I64, y: I64) => Value {
       }
       if (isValue(right, 0) && zeroRight.has(code)) return left;
       if (code === and && isValue(right, 0)) return right;
-      // Cut to a word already.
-      if (code === and && left.op === and && left.b && isSameConstant(left.b, right)) return left;
+      // Cut to a byte or a word already.
+      if (code === and && MASKS.has(right.imm) && right.big === undefined && bitsOf(left) <= bitsOf(right)) return left;
       if (code === add && right.big === undefined) {
         if (left.op === op.PC) return pcPlus(left.imm + right.imm);
         if (left.op === add && left.b?.op === op.CONST_I64 && left.b.big === undefined) {
@@ -172,8 +199,8 @@ function binary64(code: number): (x: I64, y: I64) => Value {
   };
 }
 
-const isSameConstant = (x: Value, y: Value): boolean =>
-  x.op === op.CONST_I64 && y.op === op.CONST_I64 && constant(x) === constant(y);
+/** What bytes, half words and words are cut with. */
+const MASKS: ReadonlySet<number> = new Set([0xff, 0xffff, 0xffff_ffff]);
 
 /** The same local or register: as the operands of one operation they have one value. */
 function isSame(x: Value, y: Value): boolean {

@@ -10,6 +10,7 @@ import type { Type } from '../../ir/op.ts';
 import type { Value } from '../../ir/value.ts';
 import { hasLane, SHUFFLE } from '../../ir/vector-op.ts';
 import { Bytes } from './bytes.ts';
+import { isNarrow, pushLowWord } from './low-word.ts';
 import { type Body, typeCode } from './module.ts';
 
 export interface Lowering {
@@ -201,6 +202,15 @@ export class Emitter {
         this.value(value.c as Value);
         this.select();
         return;
+    }
+    if (value.op === op.I32_WRAP) {
+      pushLowWord(this, value.a as Value);
+      return;
+    }
+    if (isNarrow(value)) {
+      pushLowWord(this, value);
+      this.op(op.I64_EXTEND_U);
+      return;
     }
     if (op.isLoad(value.op)) {
       this.memory(value.op, this.address(value.a as Value, value.imm));
