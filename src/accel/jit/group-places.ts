@@ -12,7 +12,6 @@ export class GroupPlaces {
   private readonly regime: number;
   private readonly temps: AccessTemps;
   private readonly locals = new Map<Group, number>();
-  private readonly free: number[] = [];
 
   constructor(e: Emitter, regime: number, temps: AccessTemps) {
     this.e = e;
@@ -20,17 +19,11 @@ export class GroupPlaces {
     this.temps = temps;
   }
 
-  /** A block has ended, and its groups with it. */
-  close(): void {
-    this.free.push(...this.locals.values());
-    this.locals.clear();
-  }
-
   /** The local that holds the place of a group's first byte less `BIAS`. */
   local(group: Group): number {
     let local = this.locals.get(group);
     if (local === undefined) {
-      local = this.free.pop() ?? this.e.newLocal('i32');
+      local = this.e.newLocal('i32');
       this.locals.set(group, local);
     }
     return local;

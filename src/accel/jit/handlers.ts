@@ -16,7 +16,7 @@ import { Emitter, type Lowering } from './emit.ts';
 import { CELL, OPERATION, type PageLayout, pageLayout } from './layout.ts';
 import type { Body } from './module.ts';
 import { HANDLER, Reason } from './reasons.ts';
-import { Flag } from './runtime.ts';
+import { Flag } from './access-flags.ts';
 
 const IP = 0;
 const N = 1;

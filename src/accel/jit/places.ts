@@ -18,19 +18,78 @@ export interface Place {
   readonly low: { readonly base: number; readonly offset: number };
 }
 
+/** What is known where a block begins. */
+export interface Known {
+  /** Registers that are not listed hold what they held at this point, which has a number. */
+  readonly since: number;
+  readonly registers: ReadonlyMap<number, Place>;
+  /** A number for what the CPU's state beside registers is. */
+  readonly state: number;
+}
+
 /** What has moved further is a new base. */
 const MOST_DISTANCE = 2 ** 20;
 const LOW_WORD = 0xffff_ffff;
 
 export class Places {
   private readonly numbers = new Map<string, number>();
-  private readonly registers = new Map<number, Place>();
-  private locals = new Map<number, Place>();
-  /** Counts what may have changed the CPU's state beside registers. */
-  private changes = 0;
+  private next = 0;
+  private since = 0;
+  private registers = new Map<number, Place>();
+  private readonly locals = new Map<number, Place>();
+  private state = 0;
   /** The offset of the instruction. */
   private at = 0;
-  private next = 0;
+
+  constructor() {
+    this.forgetAll();
+  }
+
+  /** A block begins of whose past nothing is known. */
+  forgetAll(): void {
+    this.since = this.next++;
+    this.registers.clear();
+    this.state = this.next++;
+  }
+
+  /** What is known now. */
+  known(): Known {
+    return { since: this.since, registers: new Map(this.registers), state: this.state };
+  }
+
+  /** A block begins after one of others. */
+  enter(before: readonly Known[]): void {
+    const [first, ...others] = before;
+    this.since = first.since;
+    this.state = first.state;
+    this.registers = new Map(first.registers);
+    if (others.length === 0) return;
+    this.state = this.next++;
+    const listed = new Set<number>();
+    for (const { registers } of before) for (const reg of registers.keys()) listed.add(reg);
+    const same = others.every(({ since }) => since === first.since);
+    const held = [...listed].map((reg) => [reg, before.map((known) => this.heldIn(known, reg))] as const);
+    if (!same) {
+      this.registers.clear();
+      this.since = this.next++;
+    }
+    for (const [reg, [one, ...rest]] of held) {
+      if (rest.every((other) => isSame(one, other))) this.registers.set(reg, one);
+      else this.change(reg);
+    }
+  }
+
+  /** Something may have been done to registers and state. */
+  change(reg: number): void {
+    this.registers.set(reg, place(this.next++, 0));
+  }
+  changeState(): void {
+    this.state = this.next++;
+  }
+
+  private heldIn({ registers, since }: Pick<Known, 'registers' | 'since'>, reg: number): Place {
+    return registers.get(reg) ?? place(this.number(`register ${since} ${reg}`), 0);
+  }
 
   /** The instruction at `offset` begins: locals are its own. */
   begin(offset: number): void {
@@ -43,15 +102,15 @@ export class Places {
     const { a, b, imm } = value;
     switch (value.op) {
       case op.REG:
-        return this.held(this.registers, imm);
+        return this.heldIn({ registers: this.registers, since: this.since }, imm);
       case op.LOCAL_GET:
-        return value.type === 'i64' ? this.held(this.locals, imm) : undefined;
+        return value.type === 'i64' ? this.heldByLocal(imm) : undefined;
       case op.PC:
         return place(this.number('pc'), this.at + imm);
       case op.CONST_I64:
         return value.big === undefined ? place(this.number('0'), imm) : undefined;
       case op.I64_LOAD:
-        return a?.op === op.CPU ? place(this.number(`cpu ${imm} ${this.changes}`), 0) : undefined;
+        return a?.op === op.CPU ? place(this.number(`cpu ${imm} ${this.state}`), 0) : undefined;
       case op.i64Integer.add:
         return this.sum(this.of(a as Value), b as Value, 1);
       case op.i64Integer.sub:
@@ -115,20 +174,26 @@ export class Places {
     return { base: this.number(`low ${low.base}`), offset: low.offset, wraps: true, low };
   }
 
-  private held(places: Map<number, Place>, index: number): Place {
-    let known = places.get(index);
+  private heldByLocal(index: number): Place {
+    let known = this.locals.get(index);
     if (!known) {
       known = place(this.next++, 0);
-      places.set(index, known);
+      this.locals.set(index, known);
     }
     return known;
   }
 
   /** Follows what a statement changes. */
   after(s: Statement): void {
-    if (s.kind === 'set') keep(this.locals, s.local, this.of(s.value));
-    else if (s.kind === 'reg') keep(this.registers, s.reg, this.of(s.value));
-    else this.forget(s);
+    if (s.kind === 'set') {
+      const known = this.of(s.value);
+      if (known && isNear(known)) this.locals.set(s.local, known);
+      else this.locals.delete(s.local);
+    } else if (s.kind === 'reg') {
+      const known = this.of(s.value);
+      if (known && isNear(known)) this.registers.set(s.reg, known);
+      else this.change(s.reg);
+    } else this.forget(s);
   }
 
   /** What is done perhaps, or more than once, or is not known. */
@@ -139,16 +204,16 @@ export class Places {
         this.locals.delete(s.local);
         return;
       case 'reg':
-        this.registers.delete(s.reg);
+        this.change(s.reg);
         return;
       case 'call':
         this.locals.delete(s.result);
-        this.changes++;
+        this.changeState();
         return;
       case 'store':
       case 'copy':
       case 'fill':
-        this.changes++;
+        this.changeState();
         return;
       case 'if':
         for (const inner of s.then) this.forget(inner);
@@ -164,10 +229,11 @@ export class Places {
 
 const place = (base: number, offset: number): Place => ({ base, offset, wraps: false, low: { base, offset } });
 const isConstant = ({ op: code, big }: Value): boolean => code === op.CONST_I64 && big === undefined;
+const isSame = (x: Place, y: Place): boolean =>
+  x.base === y.base &&
+  x.offset === y.offset &&
+  x.wraps === y.wraps &&
+  x.low.base === y.low.base &&
+  x.low.offset === y.low.offset;
 const isNear = ({ offset, low }: Place): boolean =>
   Math.abs(offset) < MOST_DISTANCE && Math.abs(low.offset) < MOST_DISTANCE;
-
-function keep(places: Map<number, Place>, index: number, known: Place | undefined): void {
-  if (known && isNear(known)) places.set(index, known);
-  else places.delete(index);
-}

@@ -17,6 +17,7 @@ import { REGION } from './goto.ts';
 import { Emitter, type Lowering } from './emit.ts';
 import { RegisterSet } from './flow.ts';
 import { GroupPlaces } from './group-places.ts';
+import { Flag } from './access-flags.ts';
 import { BIAS, findGroups, type Member } from './groups.ts';
 import { CELL } from './layout.ts';
 import { mark } from './marks.ts';
@@ -52,7 +53,7 @@ export class RegionEmitter implements Lowering {
   private step: { readonly offset: number; readonly undone: number } = { offset: 0, undone: 0 };
   /** Writing a system instruction: registers are stored, exceptions are taken here. */
   private inSystem = false;
-  private groups: ReadonlyMap<Statement, Member> = new Map();
+  private readonly groups: ReadonlyMap<Statement, Member>;
   private readonly places: GroupPlaces;
 
   constructor(
@@ -79,6 +80,7 @@ export class RegionEmitter implements Lowering {
     this.host = this.e.newLocal('i32');
     this.va = this.e.newLocal('i64');
     this.access = { va: this.va, entry, tag: this.e.newLocal('i64'), unaligned: isa.unaligned };
+    this.groups = findGroups(plan, isa.unaligned);
     this.places = new GroupPlaces(this.e, this.regime, this.access);
   }
 
@@ -204,7 +206,6 @@ export class RegionEmitter implements Lowering {
 
   private straight(block: Block, count: number): void {
     const { e } = this;
-    this.groups = findGroups(block.steps, this.isa.unaligned);
     const open = new Set<Gate>();
     block.steps.forEach((step, index) => {
       this.at = step.offset;
@@ -227,7 +228,6 @@ export class RegionEmitter implements Lowering {
       e.places = this.placesFor(step);
       e.statements(step.insn.statements);
     });
-    this.places.close();
   }
 
   /** The wasm locals of an instruction's own locals. */
@@ -400,9 +400,9 @@ export class RegionEmitter implements Lowering {
     const { e } = this;
     const size = op.accessSize(s.op);
     const site = this.site();
-    const slow = () => {
+    const slow = (flags: number) => {
       e.get(this.va);
-      e.i32Const(size);
+      e.i32Const(size | flags);
       e.call(this.callee(store ? REGION_CALLEES.slowStore : REGION_CALLEES.slowLoad));
       e.tee(this.host);
       e.op(op.I32_EQZ);
@@ -413,7 +413,7 @@ export class RegionEmitter implements Lowering {
     };
     const member = this.groups.get(s);
     if (!member) {
-      pushHostAddress(e, this.access, s.address, size, store, this.regime, slow);
+      pushHostAddress(e, this.access, s.address, size, store, this.regime, () => slow(0));
       return 0;
     }
     const { group, offset, first } = member;
@@ -425,7 +425,7 @@ export class RegionEmitter implements Lowering {
     e.if(true, 'i32');
     e.value(s.address);
     e.set(this.va);
-    slow();
+    slow(Flag.look);
     e.i32Const(distance);
     e.op(op.i32Integer.sub);
     e.else();

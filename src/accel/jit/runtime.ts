@@ -37,6 +37,7 @@ import {
 import { Access, type Isa } from '../../isa/isa.ts';
 import type { Space } from '../space.ts';
 import { CELL, dtlb, ITLB, type JitLayout, keepsStraddling } from './layout.ts';
+import { Flag } from './access-flags.ts';
 import { BIAS } from './groups.ts';
 import { cell, dtlbEntry, itlbEntry, tlbFunctions } from './tlb.ts';
 
@@ -46,17 +47,6 @@ export const mmioRead = hostFunction('mmio_read', ['f64', 'i32', 'i32'], 'i32');
 export const mmioWrite = hostFunction('mmio_write', ['f64', 'i32', 'i32'], 'i32');
 /** code_written(host, size): memory that was decoded or compiled is about to be overwritten. */
 export const codeWritten = hostFunction('code_written', ['i32', 'i32']);
-
-/** Flags beside the size in the second parameter of `slowLoad` and `slowStore`. */
-export const Flag = {
-  size: 0x1f,
-  /** From the interpreter: MMIO and stores across pages are done, by way of `scratch`. */
-  interpreter: 0x100,
-  /** A load that a store will follow. */
-  atomic: 0x200,
-  /** With `atomic`: the store will go to the same place without another look, which must be RAM. */
-  both: 0x400,
-} as const;
 
 /** What `fetchPage` answers besides a decoded page. */
 export const Fetch = { trapped: 0, undecoded: 1, device: 2 } as const;
@@ -119,8 +109,12 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
   const crossesPage = (va: Value, size: Value): Value => gtU32(add32(wrap(and(va, 4095)), size), 4096);
   const isAligned = (va: Value, size: Value): Value => eqz(and(va, extendU(sub32(size, 1))));
 
-  /** Returns the place of a misaligned access to a page that the TLB knows. */
-  const known = (f: Code, va: Value, size: Value, store: boolean): void => {
+  /** Returns the place of an access to a page that the TLB knows, where that may be: or of a misaligned one. */
+  const known = (f: Code, va: Value, flags: Value, size: Value, store: boolean): void => {
+    if (unaligned) f.if(and32(flags, Flag.look), () => look(f, va, size, store));
+    else look(f, va, size, store);
+  };
+  const look = (f: Code, va: Value, size: Value, store: boolean): void => {
     const entry = f.let(dtlbEntry(va));
     const table = dtlb(0, store);
     f.if(eq(load(op.I64_LOAD, entry, table), and(sub(add(va, extendU(size)), 1), -4096)), () =>
@@ -210,7 +204,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
 
   const slowLoad = define('slow_load', ['i64', 'i32'], 'i32', (f, va, flags) => {
     const size = f.let(and32(flags, Flag.size));
-    if (!unaligned) known(f, va, size, false);
+    known(f, va, flags, size, false);
     const fromInterpreter = f.let(and32(flags, Flag.interpreter));
     const pa = physical(f, va, i32(Access.load));
     const keep = mayKeep(f, va, size, 0);
@@ -254,7 +248,7 @@ export function runtime(isa: Isa, space: Space, layout: JitLayout): Runtime {
 
   const slowStore: IrFunction = define('slow_store', ['i64', 'i32'], 'i32', (f, va, flags) => {
     const size = f.let(and32(flags, Flag.size));
-    if (!unaligned) known(f, va, size, true);
+    known(f, va, flags, size, true);
     const fromInterpreter = f.let(and32(flags, Flag.interpreter));
     const atomic = f.let(and32(flags, Flag.atomic));
     const pa = physical(f, va, i32(Access.store));
