@@ -5,6 +5,7 @@
  * Invariant: between two calls of `run` the whole architectural state of the
  * vCPU is in memory, so another accelerator can go on from it.
  */
+import type { CodeStore } from './code-store.ts';
 import type { Doorbells } from '../hw/bus.ts';
 import type { IrqLine } from '../hw/device.ts';
 import type { Isa } from '../isa/isa.ts';
@@ -126,12 +127,6 @@ export interface SpaceAccelerator extends Accelerator {
   readonly isa: Isa;
   readonly space: Space;
   readonly vcpus: readonly StateVcpu[];
-}
-
-/** Keeps generated code for later processes that run the very same program. What is kept may be gone at any time. */
-export interface CodeStore {
-  read(name: string): Uint8Array | undefined;
-  write(name: string, bytes: Uint8Array): void;
 }
 
 export interface AcceleratorOptions extends MemoryShape {

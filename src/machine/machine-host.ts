@@ -1,4 +1,4 @@
-import type { CodeStore } from '../accel/accelerator.ts';
+import type { CodeStore } from '../accel/code-store.ts';
 import type { CompilerPort } from '../accel/jit/compiler-port.ts';
 import type { KvmPort } from '../accel/kvm/port.ts';
 

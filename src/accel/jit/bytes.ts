@@ -38,6 +38,12 @@ export class Bytes {
     this.u8(rest & 0x7f);
   }
 
+  /** Signed LEB128 of an i32, in the five bytes that any takes. */
+  long(value: number): void {
+    for (let shift = 0; shift < 28; shift += 7) this.u8(((value >> shift) & 0x7f) | 0x80);
+    this.u8((value >> 28) & 0x7f);
+  }
+
   /** Signed LEB128 of an i64. */
   s64(value: number | bigint): void {
     if (typeof value === 'number') {

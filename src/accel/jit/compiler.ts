@@ -3,18 +3,19 @@
  * nothing of instances and tables, so that it runs in a worker as well as in
  * the vCPU's own thread.
  */
-import type { Callable } from '../../ir/code.ts';
 import type { Decoded, Isa } from '../../isa/isa.ts';
-import { type Block, discover, type Step } from './cfg.ts';
+import { type Block, discover } from './cfg.ts';
 import { REGION } from './goto.ts';
+import type { CodeRange, KeptRegion, KeptRegions, NamedSignature, ReadCode } from './kept-regions.ts';
 import { Fixed, HANDLER_LIMIT } from './reasons.ts';
 import { calleesOf } from './callees.ts';
 import { type CommonHandlers, compileCommon } from './common-handlers.ts';
 import { OPERATION, type PageLayout, pageLayout } from './layout.ts';
-import { type MemoryImport, ModuleBuilder } from './module.ts';
+import { type Body, type MemoryImport, ModuleBuilder } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { RegionEmitter } from './region.ts';
 import { type Neighbour, plan, type RegionPlan } from './region-plan.ts';
+import { named, neighboursOf, type Range, rangesOf, taken } from './relocation.ts';
 import { WrittenRegions } from './written-regions.ts';
 
 const PAGE = 4096;
@@ -64,6 +65,22 @@ export interface Compiled {
   readonly regions: readonly RegionResult[];
 }
 
+/** A job with what is to be written for it: planned now, or kept. */
+interface Part {
+  readonly job: Job;
+  /** 0: there is no region. */
+  readonly instructions: number;
+  readonly neighbours: readonly Neighbour[];
+  readonly plan?: RegionPlan;
+  readonly ranges?: readonly Range[];
+  readonly kept?: KeptRegion;
+}
+
+/** Numbers of functions take one byte up to here. */
+const MOST_CALLEES = 128;
+/** A region that calls more is not taken. */
+const KEPT_CALLEES = 40;
+
 export class RegionCompiler {
   private readonly isa: Isa;
   private readonly layout: PageLayout;
@@ -71,9 +88,11 @@ export class RegionCompiler {
   private readonly cpuAddress: number | undefined;
   private readonly memory: MemoryImport;
   private readonly written = new WrittenRegions();
+  private readonly kept: KeptRegions | undefined;
 
-  constructor(isa: Isa, { memory, cpuAddress }: Omit<CompilerOptions, 'isa' | 'lacks'>) {
+  constructor(isa: Isa, { memory, cpuAddress }: Omit<CompilerOptions, 'isa' | 'lacks'>, kept?: KeptRegions) {
     this.isa = isa;
+    this.kept = kept;
     this.layout = pageLayout(isa.granule);
     this.view = new DataView(memory.buffer);
     const pages = memory.buffer.byteLength / 65536;
@@ -87,44 +106,78 @@ export class RegionCompiler {
   }
 
   compile(jobs: readonly Job[]): Compiled {
-    const plans: { readonly job: Job; readonly plan: RegionPlan; readonly neighbours: readonly Neighbour[] }[] = [];
-    const callees = new Map<string, Callable>();
-    const regions = jobs.map((job) => {
-      const blocks = this.discover(job);
-      const first = blocks[0];
-      const nothing = first === undefined || (first.steps.length === 0 && first.end.kind !== 'system');
-      if (nothing) return { id: job.id, instructions: 0, pages: [] };
-      let instructions = 0;
-      const used = { before: false, behind: false };
-      const note = ({ insn, offset, decoded }: Step) => {
-        instructions++;
-        if (offset < 0) used.before = true;
-        if (offset + decoded.length > PAGE) used.behind = true;
-        for (const target of calleesOf(insn.statements)) callees.set(target.name, target);
-      };
-      for (const { steps, end } of blocks) {
-        for (const step of steps) note(step);
-        if (end.kind === 'system') note(end.step);
-      }
-      const neighbours: Neighbour[] = [];
-      if (used.before && job.before) neighbours.push({ distance: -PAGE, page: job.before.page });
-      if (used.behind && job.behind) neighbours.push({ distance: PAGE, page: job.behind.page });
-      this.written.add(job.host + job.offset, job.mode, instructions);
-      plans.push({ job, plan: plan(blocks), neighbours });
-      return { id: job.id, instructions, pages: [job.page, ...neighbours.map(({ page }) => page)] };
-    });
-    if (plans.length === 0) return { bytes: undefined, imports: [], regions };
+    const callees = new Map<string, NamedSignature>();
     for (const target of Object.values(REGION_CALLEES)) callees.set(target.name, target);
+    const parts = jobs.map((job) => this.keptPart(job, callees) ?? this.plannedPart(job, callees));
+    const regions = parts.map(({ job: { id, page }, instructions, neighbours }) =>
+      instructions === 0
+        ? { id, instructions, pages: [] }
+        : { id, instructions, pages: [page, ...neighbours.map((neighbour) => neighbour.page)] },
+    );
+    const wanted = parts.filter(({ instructions }) => instructions > 0);
+    if (wanted.length === 0) return { bytes: undefined, imports: [], regions };
     const builder = new ModuleBuilder();
     const index = new Map<string, number>();
     for (const [name, target] of callees) index.set(name, builder.importFunction('run', name, target));
-    const calleeOf = (target: Callable): number => index.get(target.name) as number;
-    for (const { job, plan: region, neighbours } of plans) {
-      const at = builder.declare(String(job.id), REGION);
-      builder.define(at, new RegionEmitter(this.isa, region, job.mode, this.cpuAddress, neighbours, calleeOf).emit());
-      builder.export(String(job.id), at);
+    const numberOf = ({ name }: { readonly name: string }) => index.get(name) as number;
+    for (const part of wanted) {
+      const at = builder.declare(String(part.job.id), REGION);
+      const body = part.kept ? taken(part.kept, numberOf, part.neighbours) : this.emit(part, numberOf, callees);
+      builder.define(at, body);
+      builder.export(String(part.job.id), at);
     }
     return { bytes: builder.finish(this.memory, this.cpuAddress === undefined), imports: [...callees.keys()], regions };
+  }
+
+  /** A region of an earlier process, where there is one of the code that the job is about. */
+  private keptPart(job: Job, callees: Map<string, NamedSignature>): Part | undefined {
+    if (callees.size > MOST_CALLEES - KEPT_CALLEES) return undefined;
+    const kept = this.kept?.find(job.mode, job.offset, this.reader(job));
+    if (!kept || kept.callees.length > KEPT_CALLEES) return undefined;
+    for (const callee of kept.callees) callees.set(callee.name, callee);
+    this.written.add(job.host + job.offset, job.mode, kept.instructions);
+    return { job, kept, instructions: kept.instructions, neighbours: neighboursOf(job, kept.code) };
+  }
+
+  private plannedPart(job: Job, callees: Map<string, NamedSignature>): Part {
+    const blocks = this.discover(job);
+    const steps = blocks.flatMap(({ steps: plain, end }) => (end.kind === 'system' ? [...plain, end.step] : plain));
+    if (steps.length === 0) return { job, instructions: 0, neighbours: [] };
+    for (const { insn } of steps) for (const target of calleesOf(insn.statements)) callees.set(target.name, target);
+    this.written.add(job.host + job.offset, job.mode, steps.length);
+    const ranges = rangesOf(steps);
+    return {
+      job,
+      plan: plan(blocks),
+      ranges,
+      instructions: steps.length,
+      neighbours: neighboursOf(job, ranges),
+    };
+  }
+
+  private emit(
+    { job, plan: planned, ranges, neighbours, instructions }: Part,
+    numberOf: (target: { readonly name: string }) => number,
+    callees: ReadonlyMap<string, NamedSignature>,
+  ): Body {
+    const { isa, cpuAddress, kept } = this;
+    const body = new RegionEmitter(isa, planned as RegionPlan, job.mode, cpuAddress, neighbours, numberOf).emit();
+    if (kept && callees.size <= MOST_CALLEES) {
+      const read = this.reader(job);
+      const { mode, offset } = job;
+      const code = (ranges ?? []).map(({ start, length }) => ({ start, bytes: read(start, length)?.slice() }));
+      kept.add({ mode, offset, instructions, code: code as CodeRange[], ...named(body, [...callees.values()]) }, read);
+    }
+    return body;
+  }
+
+  /** Reads the code around a job's page. */
+  private reader({ host, before, behind }: Job): ReadCode {
+    const hosts = [before?.host, host, behind?.host];
+    return (start, length) => {
+      const at = hosts[Math.floor(start / PAGE) + 1];
+      return at === undefined ? undefined : new Uint8Array(this.view.buffer, at + (start & (PAGE - 1)), length);
+    };
   }
 
   private discover({ page, host, offset, mode, before, behind }: Job): Block[] {

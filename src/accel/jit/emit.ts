@@ -39,7 +39,9 @@ function endsInException(s: Statement): boolean {
 
 export class Emitter {
   readonly out = new Bytes(4096);
-  readonly unlikely: number[] = [];
+  private readonly unlikely: number[] = [];
+  private readonly calls: number[] = [];
+  private readonly pages: number[] = [];
   lowering: Lowering;
   /** Where the locals of the code being emitted stand; undefined: as they are numbered. */
   places: readonly number[] | undefined;
@@ -76,6 +78,12 @@ export class Emitter {
     this.out.u8(0x41);
     this.out.s32(value);
   }
+  /** The address of a decoded page, a constant that another may be written over. */
+  pageConst(page: number): void {
+    this.out.u8(0x41);
+    this.pages.push(this.out.length);
+    this.out.long(page);
+  }
   i64Const(value: number | bigint): void {
     this.out.u8(0x42);
     this.out.s64(value);
@@ -100,6 +108,7 @@ export class Emitter {
   }
   call(index: number): void {
     this.out.u8(0x10);
+    this.calls.push(this.out.length);
     this.out.u32(index);
   }
   callIndirect(type: number): void {
@@ -114,6 +123,7 @@ export class Emitter {
   }
   returnCall(index: number): void {
     this.out.u8(0x12);
+    this.calls.push(this.out.length);
     this.out.u32(index);
   }
   return(): void {
@@ -351,7 +361,13 @@ export class Emitter {
     const start = head.length;
     head.raw(this.out.view());
     head.u8(0x0b);
-    return { bytes: head.view(), unlikely: this.unlikely.map((offset) => offset + start) };
+    const moved = (offsets: readonly number[]) => offsets.map((offset) => offset + start);
+    return {
+      bytes: head.view(),
+      unlikely: moved(this.unlikely),
+      calls: moved(this.calls),
+      pages: moved(this.pages),
+    };
   }
 }
 

@@ -2,7 +2,7 @@
  * Run-time modules, kept by what they depend on: for the next machine of the
  * process, which gets them optimised, and as bytes for the next process.
  */
-import type { CodeStore } from '../accelerator.ts';
+import type { CodeStore } from '../code-store.ts';
 import { StoredModules } from './stored-modules.ts';
 
 export interface KeptRuntime {

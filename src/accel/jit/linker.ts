@@ -2,7 +2,7 @@
  * Turns IR functions, handlers and regions into WebAssembly instances over one
  * memory and one table.
  */
-import type { CodeStore } from '../accelerator.ts';
+import type { CodeStore } from '../code-store.ts';
 import { type Callable, IrFunction, isImport } from '../../ir/code.ts';
 import { calleesOf } from './callees.ts';
 import { emitFunction, type Lowering } from './emit.ts';

@@ -4,7 +4,6 @@
  */
 import * as op from '../../ir/op.ts';
 import { bitsOf, type Value } from '../../ir/value.ts';
-import type { Emitter } from './emit.ts';
 
 /** Operations whose low word depends on the low words of their operands only. */
 const NARROW = new Map<number, number>([
@@ -16,6 +15,13 @@ const NARROW = new Map<number, number>([
   [op.i64Integer.xor, op.i32Integer.xor],
 ]);
 const LOW_WORD = 0xffff_ffff;
+
+/** What code goes to. */
+interface Output {
+  op(code: number): void;
+  i32Const(value: number): void;
+  value(value: Value): void;
+}
 
 const isNumber = (value: Value): boolean => value.op === op.CONST_I64 && value.big === undefined;
 const isMask = (value: Value): boolean => isNumber(value) && value.imm === LOW_WORD;
@@ -29,7 +35,7 @@ export function isNarrow({ op: code, a, b }: Value): boolean {
 }
 
 /** Pushes the low 32 bits of an i64. */
-export function pushLowWord(e: Emitter, value: Value): void {
+export function pushLowWord(e: Output, value: Value): void {
   const { op: code, a, b } = value;
   const narrow = NARROW.get(code);
   if (code === op.i64Integer.and && isMask(b as Value)) pushLowWord(e, a as Value);

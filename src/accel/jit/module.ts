@@ -23,6 +23,10 @@ export interface Body {
   readonly bytes: Uint8Array;
   /** Offsets of unlikely `if` and `br_if` from the start of the body. */
   readonly unlikely: readonly number[];
+  /** Offsets of the numbers of functions that it calls, as they stand in `call` and `return_call`. */
+  readonly calls: readonly number[];
+  /** Offsets of i32 constants of five bytes that name decoded pages. */
+  readonly pages: readonly number[];
 }
 
 const TYPE_CODE: Record<Type, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };

@@ -92,7 +92,7 @@ export class RegionEmitter implements Lowering {
       e.get(PC);
       e.i64Const(distance);
       e.op(op.i64Integer.add);
-      e.i32Const(page);
+      e.pageConst(page);
       e.call(this.callee(REGION_CALLEES.isPage));
       e.op(op.I32_EQZ);
       e.if(true);

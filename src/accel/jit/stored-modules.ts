@@ -4,7 +4,7 @@
  * not there.
  */
 import { latin1, utf8 } from '../../bits/text.ts';
-import type { CodeStore } from '../accelerator.ts';
+import type { CodeStore } from '../code-store.ts';
 
 /** Keys of one kind share so many files: the latest of each has it. */
 const STORED = 8;

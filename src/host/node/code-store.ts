@@ -1,7 +1,7 @@
 /** Generated code beside V8's own of this bundle; nothing is kept when the sources run as they are. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { CodeStore } from '../../accel/accelerator.ts';
+import type { CodeStore } from '../../accel/code-store.ts';
 import { replaceFile } from './replace-file.ts';
 
 export function codeStore(): CodeStore | undefined {

@@ -5,6 +5,7 @@ import { type CompilerOptions, type Job, RegionCompiler } from '../../accel/jit/
 import type { CommonHandlers } from '../../accel/jit/common-handlers.ts';
 import type { FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
 import { hasFusedMultiplyAdd } from '../../accel/jit/fused.ts';
+import { KeptRegions } from '../../accel/jit/kept-regions.ts';
 import { StoredModules } from '../../accel/jit/stored-modules.ts';
 import { giveWay } from './background.ts';
 import { codeStore } from './code-store.ts';
@@ -17,9 +18,14 @@ const BATCH = 8;
 // Loaded ahead; what goes wrong is said when it is asked for.
 if (expected !== undefined) loadIsa(expected).catch(() => {});
 let compiler: RegionCompiler | undefined;
-/** What the common handlers depend on. */
+let kept: KeptRegions | undefined;
+/** What handlers and regions depend on. */
 let shape = '';
 const jobs: Job[] = [];
+/** New regions are kept when nothing was to be done for so long, or there are so many. */
+const IDLE_MS = 300;
+const MANY = 1000;
+let idle: NodeJS.Timeout | undefined;
 /** The common handlers are wanted. */
 let handlersWanted = false;
 
@@ -30,8 +36,11 @@ function take(message: ToCompiler): void {
 }
 
 async function begin(options: CompilerOptions): Promise<void> {
-  compiler = new RegionCompiler(await loadIsa(options.isa, options.lacks), options);
+  const isa = await loadIsa(options.isa, options.lacks);
   shape = JSON.stringify([options.isa, options.lacks, options.cpuAddress, hasFusedMultiplyAdd()]);
+  const store = codeStore();
+  kept = store && new KeptRegions(store, shape);
+  compiler = new RegionCompiler(isa, options, kept);
   work();
 }
 
@@ -64,7 +73,12 @@ function work(): void {
     const { bytes, imports, regions } = compiler.compile(batch);
     const answer: FromCompiler = { module: bytes && new WebAssembly.Module(bytes), imports, regions };
     port.postMessage(answer);
+    if (kept && kept.unwritten >= MANY) kept.write();
     for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port))
       take(more.message as ToCompiler);
+  }
+  if (kept && kept.unwritten > 0) {
+    clearTimeout(idle);
+    idle = setTimeout(() => kept?.write(), IDLE_MS);
   }
 }

@@ -1,5 +1,5 @@
 /** Time, sleep and random numbers as a machine's run loop asks for them. */
-import type { CodeStore } from '../../accel/accelerator.ts';
+import type { CodeStore } from '../../accel/code-store.ts';
 import type { CompilerPort } from '../../accel/jit/compiler-port.ts';
 import type { KvmPort } from '../../accel/kvm/port.ts';
 import { openKvm } from './kvm/kvm-device.ts';
