@@ -18,8 +18,9 @@ import {
   OPERATION,
   type PageLayout,
 } from './layout.ts';
+import { type KnownStarts, startKey } from './known-starts.ts';
 import { PlainOperations } from './plain-operations.ts';
-import { DECLINED, Fixed, HANDLER_LIMIT } from './reasons.ts';
+import { DECLINED, Fixed, HANDLER_LIMIT, HOT } from './reasons.ts';
 
 /** How many instructions are decoded ahead at most. */
 const AHEAD = 64;
@@ -44,6 +45,10 @@ export class CodeCache {
   onDrop: (page: number) => void = () => {};
   /** Called before code is decoded from a page of guest memory that had none: stores to it must be noticed. */
   onCode: (host: number) => void = () => {};
+  /** Where regions are known to begin: such places get hot at once. */
+  starts: KnownStarts | undefined;
+  /** What a place's count is before it gets hot. */
+  almostHot = HOT - 1;
   /** The page for single instructions. */
   private readonly single: number;
 
@@ -154,6 +159,7 @@ export class CodeCache {
         break;
       }
       operations.write(offset, view, at);
+      if (this.starts?.has(startKey(mode, offset, this.space.bytes, host + offset))) this.warm(page, offset);
       if (this.marksParts) this.markParts(page, offset, length);
       if (operations.ends) break;
       offset += length;
@@ -293,6 +299,18 @@ export class CodeCache {
   /** Takes a place out of the running for compilation. */
   decline(page: number, offset: number): void {
     this.space.view.setInt32(this.sideAt(page, offset), DECLINED, true);
+  }
+
+  /** Makes a place get hot when it is next executed. */
+  private warm(page: number, offset: number): void {
+    const at = this.sideAt(page, offset);
+    if (this.space.view.getUint32(at, true) < this.almostHot) this.space.view.setUint32(at, this.almostHot, true);
+  }
+
+  /** Whether a region seems to be known that begins at a place. */
+  isKnownStart(page: number, offset: number): boolean {
+    const { starts, space } = this;
+    return starts?.has(startKey(this.modeOf(page), offset, space.bytes, this.hostOf(page) + offset)) === true;
   }
 
   /** Starts counting a place anew. */

@@ -12,6 +12,8 @@ export interface FromCompiler {
   readonly module: WebAssembly.Module | undefined;
   readonly imports: readonly string[];
   readonly regions: readonly RegionResult[];
+  /** `KnownStarts` of regions that the compiler has kept. */
+  readonly starts?: Uint8Array<ArrayBuffer>;
   /** The module holds handlers, exported by their position here. */
   readonly handlers?: readonly CommonHandler[];
 }

@@ -37,6 +37,8 @@ export interface Job {
   /** Bytes from the start of the page. */
   readonly offset: number;
   readonly mode: number;
+  /** The place is not hot yet: only a region that is kept is wanted. */
+  readonly early: boolean;
 }
 
 export interface CompilerOptions {
@@ -53,6 +55,8 @@ export interface RegionResult {
   readonly id: number;
   /** Guest instructions; 0 when there is no region. */
   readonly instructions: number;
+  /** There may be one when the place is asked for again. */
+  readonly later?: boolean;
   /** The decoded pages whose code it holds, the entry's first. */
   readonly pages: readonly number[];
 }
@@ -75,6 +79,8 @@ interface Part {
   readonly ranges?: readonly Range[];
   readonly kept?: KeptRegion;
 }
+
+const nothing = (job: Job): Part => ({ job, instructions: 0, neighbours: [] });
 
 /** Numbers of functions take one byte up to here. */
 const MOST_CALLEES = 128;
@@ -108,10 +114,12 @@ export class RegionCompiler {
   compile(jobs: readonly Job[]): Compiled {
     const callees = new Map<string, NamedSignature>();
     for (const target of Object.values(REGION_CALLEES)) callees.set(target.name, target);
-    const parts = jobs.map((job) => this.keptPart(job, callees) ?? this.plannedPart(job, callees));
-    const regions = parts.map(({ job: { id, page }, instructions, neighbours }) =>
+    const parts = jobs.map(
+      (job) => this.keptPart(job, callees) ?? (job.early ? nothing(job) : this.plannedPart(job, callees)),
+    );
+    const regions = parts.map(({ job: { id, page, early }, instructions, neighbours }) =>
       instructions === 0
-        ? { id, instructions, pages: [] }
+        ? { id, instructions, later: early, pages: [] }
         : { id, instructions, pages: [page, ...neighbours.map((neighbour) => neighbour.page)] },
     );
     const wanted = parts.filter(({ instructions }) => instructions > 0);
@@ -142,7 +150,7 @@ export class RegionCompiler {
   private plannedPart(job: Job, callees: Map<string, NamedSignature>): Part {
     const blocks = this.discover(job);
     const steps = blocks.flatMap(({ steps: plain, end }) => (end.kind === 'system' ? [...plain, end.step] : plain));
-    if (steps.length === 0) return { job, instructions: 0, neighbours: [] };
+    if (steps.length === 0) return nothing(job);
     for (const { insn } of steps) for (const target of calleesOf(insn.statements)) callees.set(target.name, target);
     this.written.add(job.host + job.offset, job.mode, steps.length);
     const ranges = rangesOf(steps);

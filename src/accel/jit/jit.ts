@@ -138,7 +138,9 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     this.regions.onGone = () => this.onEach(() => this.call('forget_jumps', 0));
     this.regions.onHandlers = (made, exports) => handlers.adopt(made, exports);
     this.vcpus = Array.from({ length: cpus }, (_, n) => new JitVcpu(this, n, options.ground?.states[n]));
-    for (const { state } of this.vcpus) state.setWord(CELL.hot, options.compileAfter ?? HOT);
+    const hotAfter = options.compileAfter ?? HOT;
+    this.cache.almostHot = hotAfter - 1;
+    for (const { state } of this.vcpus) state.setWord(CELL.hot, hotAfter);
     this.current = this.vcpus[0];
     this.fetcher = new Fetcher(
       isa,

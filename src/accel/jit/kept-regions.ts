@@ -11,6 +11,7 @@
 import { latin1, utf8 } from '../../bits/text.ts';
 import type { Type } from '../../ir/op.ts';
 import type { CodeStore } from '../code-store.ts';
+import { KEY_BYTES, KnownStarts, startKey } from './known-starts.ts';
 import type { Body, Signature } from './module.ts';
 
 /** Guest code: `start` in bytes from the page of the entry. */
@@ -41,7 +42,8 @@ export type ReadCode = (start: number, length: number) => Uint8Array | undefined
 /** Most bytes of a file; what is new goes into an empty one then. */
 const MOST_BYTES = 48 << 20;
 const HEAD = 32;
-const KEY_BYTES = 8;
+/** Variants of a place that are kept: code that is moved about has other addresses in it each time. */
+const MOST_VARIANTS = 4;
 
 export class KeptRegions {
   private readonly store: CodeStore;
@@ -74,6 +76,13 @@ export class KeptRegions {
     else this.places.set(key, [at]);
   }
 
+  /** Where regions begin. */
+  get starts(): KnownStarts {
+    const starts = new KnownStarts();
+    for (const key of this.places.keys()) starts.add(key);
+    return starts;
+  }
+
   /** How many regions have been added since they were last written. */
   get unwritten(): number {
     return this.added.length;
@@ -81,7 +90,7 @@ export class KeptRegions {
 
   /** The region that begins at `offset`, made from the code that stands there now. */
   find(mode: number, offset: number, read: ReadCode): KeptRegion | undefined {
-    const key = keyAt(mode, offset, read);
+    const key = keyOf(mode, offset, read);
     for (const at of (key !== undefined && this.places.get(key)) || []) {
       const region = this.record(at);
       if (region?.mode !== mode || region.offset !== offset) continue;
@@ -91,8 +100,8 @@ export class KeptRegions {
   }
 
   add(region: KeptRegion, read: ReadCode): void {
-    const key = keyAt(region.mode, region.offset, read);
-    if (key !== undefined) this.added.push(write(region, key));
+    const key = keyOf(region.mode, region.offset, read);
+    if (key !== undefined && (this.places.get(key)?.length ?? 0) < MOST_VARIANTS) this.added.push(write(region, key));
   }
 
   /** Puts what has been added into the store. */
@@ -116,10 +125,10 @@ export class KeptRegions {
   }
 }
 
-/** Where a region begins, and the first bytes there as far as its page goes. */
-function keyAt(mode: number, offset: number, read: ReadCode): number | undefined {
+/** The key of the place at `offset`; undefined where nothing is known. */
+function keyOf(mode: number, offset: number, read: ReadCode): number | undefined {
   const first = read(offset, Math.min(KEY_BYTES, 4096 - offset));
-  return first && (hashOf(first) ^ Math.imul(offset * 16 + mode + 1, 0x9e37_79b1)) >>> 0;
+  return first && startKey(mode, offset, first, 0);
 }
 
 function write({ mode, offset, instructions, code, callees, body }: KeptRegion, key: number): Uint8Array {
@@ -202,6 +211,7 @@ function signature(text: string): NamedSignature {
   return known;
 }
 
+/** FNV-1a. */
 function hashOf(bytes: Uint8Array): number {
   let hash = 0x811c_9dc5;
   for (let n = 0; n < bytes.length; n++) hash = Math.imul(hash ^ bytes[n], 0x0100_0193);

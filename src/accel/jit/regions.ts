@@ -8,10 +8,12 @@ import type { CommonHandler } from './common-handlers.ts';
 import { type CodePlace, type Job, RegionCompiler } from './compiler.ts';
 import type { CompilerPort, FromCompiler } from './compiler-port.ts';
 import { HANDLER_LIMIT, REGION_LIMIT } from './reasons.ts';
+import { KnownStarts } from './known-starts.ts';
 import type { Linker } from './linker.ts';
 
 /** Jobs that wait for the compiler at most; what is hot beyond that will be hot again. */
 const MOST_PENDING = 256;
+const MOST_REFUSED = 65536;
 /** Jobs are posted together, once in so many polls. */
 const POLLS_A_POST = 3;
 
@@ -34,6 +36,8 @@ export class Regions {
   private readonly byPage = new Map<number, Set<Region>>();
   private readonly pending = new Map<number, Job>();
   private readonly places = new Set<number>();
+  /** Where no region was kept though it seemed so. */
+  private readonly refused = new Set<number>();
   private readonly free: number[] = [];
   private next = HANDLER_LIMIT;
   private nextJob = 1;
@@ -81,6 +85,7 @@ export class Regions {
       host: this.cache.hostOf(page),
       offset,
       mode,
+      early: this.cache.isKnownStart(page, offset) && !this.refused.has(place),
       before: this.place(before),
       behind: this.place(behind),
     };
@@ -114,17 +119,24 @@ export class Regions {
     for (let done = this.port.receive(); done; done = this.port.receive()) this.install(done);
   }
 
-  private install({ module, imports, regions, handlers }: FromCompiler): void {
+  private install({ module, imports, regions, handlers, starts }: FromCompiler): void {
+    if (starts) this.cache.starts = new KnownStarts(starts);
     const exports = module ? this.linker.instantiateRegions(module, imports) : {};
     if (handlers) {
       this.awaited = false;
       this.onHandlers(handlers, exports);
     }
-    for (const { id, instructions, pages } of regions) {
+    for (const { id, instructions, pages, later } of regions) {
       const job = this.pending.get(id);
       if (!job) continue; // its code has changed meanwhile
       this.pending.delete(id);
       this.places.delete(job.page + job.offset);
+      if (later) {
+        if (this.refused.size >= MOST_REFUSED) this.refused.clear();
+        this.refused.add(job.page + job.offset);
+        this.cache.cool(job.page, job.offset);
+        continue;
+      }
       if (instructions === 0 || (this.free.length === 0 && this.next === REGION_LIMIT)) {
         this.cache.decline(job.page, job.offset);
         continue;

@@ -41,6 +41,8 @@ async function begin(options: CompilerOptions): Promise<void> {
   const store = codeStore();
   kept = store && new KeptRegions(store, shape);
   compiler = new RegionCompiler(isa, options, kept);
+  if (kept)
+    port.postMessage({ module: undefined, imports: [], regions: [], starts: kept.starts.bits } satisfies FromCompiler);
   work();
 }
 
