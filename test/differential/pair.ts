@@ -6,6 +6,7 @@
 import type { Board } from '../../src/accel/accelerator.ts';
 import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../src/accel/reference/reference-accelerator.ts';
+import type { CodeStore } from '../../src/accel/code-store.ts';
 import type { CpuState } from '../../src/accel/cpu-state.ts';
 import { isa } from '../../src/isa/riscv/isa.ts';
 import { type AT, HART } from '../../src/isa/riscv/state.ts';
@@ -91,6 +92,8 @@ export interface Outcome {
   readonly retired: number;
   readonly done: boolean;
   readonly mismatch: Mismatch | undefined;
+  /** Regions of an earlier run that the JIT took. */
+  readonly taken?: number;
 }
 
 export interface PairOptions {
@@ -99,6 +102,8 @@ export interface PairOptions {
   /** Lengths of the JIT's slices; random ones where absent. */
   readonly slices?: readonly number[];
   readonly board?: () => TestBoard;
+  /** Where the JIT keeps what it compiles. */
+  readonly codeStore?: CodeStore;
 }
 
 /** The two accelerators side by side. */
@@ -107,8 +112,8 @@ export class Pair {
   readonly reference: ReferenceAccelerator;
   readonly boards: readonly [TestBoard, TestBoard] = [new TestBoard(), new TestBoard()];
 
-  constructor(program: Program) {
-    this.jit = new JitAccelerator(options(this.boards[0]));
+  constructor(program: Program, codeStore?: CodeStore) {
+    this.jit = new JitAccelerator({ ...options(this.boards[0]), codeStore });
     this.reference = ReferenceAccelerator.create(options(this.boards[1]));
     load(this.jit, program.ram);
     load(this.reference, program.ram);
@@ -152,8 +157,8 @@ export class Pair {
   }
 }
 
-export function runPair(program: Program, { limit, slices }: PairOptions): Outcome {
-  const pair = new Pair(program);
+export function runPair(program: Program, { limit, slices, codeStore }: PairOptions): Outcome {
+  const pair = new Pair(program, codeStore);
   const random = new Random(program.seed ^ 0x51ce5);
   const taken: number[] = [];
   let agreed = 0;
@@ -175,5 +180,6 @@ export function runPair(program: Program, { limit, slices }: PairOptions): Outco
     agreed = retired();
     if (halted) break;
   }
-  return { retired: retired(), done: isDone(pair.jit.ram), mismatch: undefined };
+  pair.jit.close();
+  return { retired: retired(), done: isDone(pair.jit.ram), mismatch: undefined, taken: pair.jit.regions.taken };
 }

@@ -5,6 +5,7 @@
  */
 import type { Decoded, Isa } from '../../isa/isa.ts';
 import { type Block, discover } from './cfg.ts';
+import { hasFusedMultiplyAdd } from './fused.ts';
 import { REGION } from './goto.ts';
 import type { CodeRange, KeptRegion, KeptRegions, NamedSignature, ReadCode } from './kept-regions.ts';
 import { Fixed, HANDLER_LIMIT } from './reasons.ts';
@@ -50,11 +51,18 @@ export interface CompilerOptions {
   readonly cpuAddress: number | undefined;
 }
 
+/** All that common handlers and regions depend on besides the program, and the guest's code. */
+export function shapeOf({ isa, lacks, cpuAddress }: Omit<CompilerOptions, 'memory'>): string {
+  return JSON.stringify([isa, lacks, cpuAddress, hasFusedMultiplyAdd()]);
+}
+
 /** What became of a job. The region is exported under the job's id. */
 export interface RegionResult {
   readonly id: number;
   /** Guest instructions; 0 when there is no region. */
   readonly instructions: number;
+  /** An earlier process made it. */
+  readonly kept?: boolean;
   /** There may be one when the place is asked for again. */
   readonly later?: boolean;
   /** The decoded pages whose code it holds, the entry's first. */
@@ -117,10 +125,15 @@ export class RegionCompiler {
     const parts = jobs.map(
       (job) => this.keptPart(job, callees) ?? (job.early ? nothing(job) : this.plannedPart(job, callees)),
     );
-    const regions = parts.map(({ job: { id, page, early }, instructions, neighbours }) =>
+    const regions = parts.map(({ job: { id, page, early }, instructions, neighbours, kept }) =>
       instructions === 0
         ? { id, instructions, later: early, pages: [] }
-        : { id, instructions, pages: [page, ...neighbours.map((neighbour) => neighbour.page)] },
+        : {
+            id,
+            instructions,
+            kept: kept !== undefined,
+            pages: [page, ...neighbours.map((neighbour) => neighbour.page)],
+          },
     );
     const wanted = parts.filter(({ instructions }) => instructions > 0);
     if (wanted.length === 0) return { bytes: undefined, imports: [], regions };

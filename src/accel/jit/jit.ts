@@ -134,7 +134,7 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     this.cache.onCode = (at) => this.onEach(() => this.call('protect_page', at | 0));
     this.linker.provide(REGION_CALLEES.goto, this.exports.goto as never);
     this.linker.provide(REGION_CALLEES.resume, this.exports.resume as never);
-    this.regions = new Regions(isa, this.linker, this.cache, memory, compiler?.());
+    this.regions = new Regions(isa, this.linker, this.cache, memory, compiler?.(), options.codeStore);
     this.regions.onGone = () => this.onEach(() => this.call('forget_jumps', 0));
     this.regions.onHandlers = (made, exports) => handlers.adopt(made, exports);
     this.vcpus = Array.from({ length: cpus }, (_, n) => new JitVcpu(this, n, options.ground?.states[n]));

@@ -3,11 +3,13 @@
  * lets them go when their code changes.
  */
 import type { Isa } from '../../isa/isa.ts';
+import type { CodeStore } from '../code-store.ts';
 import type { CodeCache } from './code-cache.ts';
 import type { CommonHandler } from './common-handlers.ts';
-import { type CodePlace, type Job, RegionCompiler } from './compiler.ts';
+import { type CodePlace, type Job, RegionCompiler, shapeOf } from './compiler.ts';
 import type { CompilerPort, FromCompiler } from './compiler-port.ts';
 import { HANDLER_LIMIT, REGION_LIMIT } from './reasons.ts';
+import { KeptRegions } from './kept-regions.ts';
 import { KnownStarts } from './known-starts.ts';
 import type { Linker } from './linker.ts';
 
@@ -32,6 +34,7 @@ export class Regions {
   private readonly cache: CodeCache;
   private readonly port: CompilerPort | undefined;
   private readonly compiler: RegionCompiler | undefined;
+  private readonly kept: KeptRegions | undefined;
   /** The regions that hold code of each decoded page. */
   private readonly byPage = new Map<number, Set<Region>>();
   private readonly pending = new Map<number, Job>();
@@ -52,18 +55,32 @@ export class Regions {
   onGone: () => void = () => {};
   /** Regions and guest instructions compiled so far. */
   compiled = 0;
+  /** How many of the regions were kept by an earlier process. */
+  taken = 0;
   instructions = 0;
 
-  constructor(isa: Isa, linker: Linker, cache: CodeCache, memory: WebAssembly.Memory, port: CompilerPort | undefined) {
+  /** `store` keeps what is compiled here; a compiler behind a port has its own. */
+  constructor(
+    isa: Isa,
+    linker: Linker,
+    cache: CodeCache,
+    memory: WebAssembly.Memory,
+    port: CompilerPort | undefined,
+    store?: CodeStore,
+  ) {
     this.linker = linker;
     this.cache = cache;
     this.port = port;
-    const options = { memory, cpuAddress: linker.cpuAddress };
+    const options = { memory, cpuAddress: linker.cpuAddress, isa: isa.name, lacks: isa.lacks ?? [] };
     if (port) {
-      port.post({ kind: 'begin', options: { ...options, isa: isa.name, lacks: isa.lacks ?? [] } });
+      port.post({ kind: 'begin', options });
       this.awaited = isa.common !== undefined;
       if (this.awaited) port.post({ kind: 'handlers' });
-    } else this.compiler = new RegionCompiler(isa, options);
+    } else {
+      this.kept = store && new KeptRegions(store, shapeOf(options));
+      this.compiler = new RegionCompiler(isa, options, this.kept);
+      if (this.kept) cache.starts = this.kept.starts;
+    }
     cache.onDrop = (page) => this.drop(page);
   }
 
@@ -126,7 +143,7 @@ export class Regions {
       this.awaited = false;
       this.onHandlers(handlers, exports);
     }
-    for (const { id, instructions, pages, later } of regions) {
+    for (const { id, instructions, pages, later, kept } of regions) {
       const job = this.pending.get(id);
       if (!job) continue; // its code has changed meanwhile
       this.pending.delete(id);
@@ -151,6 +168,7 @@ export class Regions {
         else this.byPage.set(page, new Set([region]));
       }
       this.compiled++;
+      if (kept) this.taken++;
       this.instructions += instructions;
     }
   }
@@ -185,5 +203,6 @@ export class Regions {
 
   close(): void {
     this.port?.close();
+    if (this.kept && this.kept.unwritten > 0) this.kept.write();
   }
 }

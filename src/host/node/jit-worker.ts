@@ -1,10 +1,9 @@
 /** The worker's side of `jit-compiler.ts`: takes jobs, several at a time, and sends back compiled modules. */
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { loadIsa } from '../../accel/isas.ts';
-import { type CompilerOptions, type Job, RegionCompiler } from '../../accel/jit/compiler.ts';
+import { type CompilerOptions, type Job, RegionCompiler, shapeOf } from '../../accel/jit/compiler.ts';
 import type { CommonHandlers } from '../../accel/jit/common-handlers.ts';
 import type { FromCompiler, ToCompiler } from '../../accel/jit/compiler-port.ts';
-import { hasFusedMultiplyAdd } from '../../accel/jit/fused.ts';
 import { KeptRegions } from '../../accel/jit/kept-regions.ts';
 import { StoredModules } from '../../accel/jit/stored-modules.ts';
 import { giveWay } from './background.ts';
@@ -37,7 +36,7 @@ function take(message: ToCompiler): void {
 
 async function begin(options: CompilerOptions): Promise<void> {
   const isa = await loadIsa(options.isa, options.lacks);
-  shape = JSON.stringify([options.isa, options.lacks, options.cpuAddress, hasFusedMultiplyAdd()]);
+  shape = shapeOf(options);
   const store = codeStore();
   kept = store && new KeptRegions(store, shape);
   compiler = new RegionCompiler(isa, options, kept);

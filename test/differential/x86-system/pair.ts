@@ -1,5 +1,6 @@
 /** Runs one bare x86 program on the reference accelerator and on the JIT, and compares all that software could see. */
 import type { Board } from '../../../src/accel/accelerator.ts';
+import type { CodeStore } from '../../../src/accel/code-store.ts';
 import type { CpuState } from '../../../src/accel/cpu-state.ts';
 import { JitAccelerator } from '../../../src/accel/jit/jit.ts';
 import { ReferenceAccelerator } from '../../../src/accel/reference/reference-accelerator.ts';
@@ -57,9 +58,9 @@ export class Pair {
   readonly jit: JitAccelerator;
   readonly reference: ReferenceAccelerator;
 
-  constructor(mode: ModeName, ram: Uint8Array) {
+  constructor(mode: ModeName, ram: Uint8Array, codeStore?: CodeStore) {
     const options = () => ({ isa, cpus: 1, ramBase: 0, ramSize: RAM, board: board(), compileAfter: 100 });
-    this.jit = new JitAccelerator(options());
+    this.jit = new JitAccelerator({ ...options(), codeStore });
     this.reference = ReferenceAccelerator.create(options());
     for (const accelerator of [this.jit, this.reference]) {
       accelerator.ram.set(ram);
