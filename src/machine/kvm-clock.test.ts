@@ -98,21 +98,21 @@ test('steal time: what a thread waits, a vCPU loses; another thread’s account 
   waited += 3e6;
   steal.entering(0, 1e6);
   assert.equal(stolen(), 0, 'it was looked up only now');
-  steal.entering(0, 5e6);
+  steal.entering(0, 25e6);
   assert.equal(stolen(), 3e6);
   assert.equal(view.getUint32(0x1008, true) & 1, 0);
   thread = 9;
   waited = 7e9;
-  steal.entering(0, 10e6);
+  steal.entering(0, 50e6);
   assert.equal(stolen(), 3e6);
   waited += 1e6;
-  steal.entering(0, 15e6);
+  steal.entering(0, 75e6);
   assert.equal(stolen(), 4e6);
   waited = undefined;
-  steal.entering(0, 20e6);
+  steal.entering(0, 100e6);
   steal.set(0, 0n);
   waited = 9e9;
-  steal.entering(0, 25e6);
+  steal.entering(0, 125e6);
   assert.equal(stolen(), 4e6);
 });
 

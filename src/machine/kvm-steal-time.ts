@@ -14,7 +14,7 @@ const ENABLED = 1n;
 const RESERVED = 0x3en;
 const BYTES = 64;
 const AT = { steal: 0, version: 8, preempted: 16 } as const;
-/** The page is brought up to date this often, ns: as often as most guests look. */
+/** The page is brought up to date this often at most, ns: looking takes a system call, and guests count in ticks. */
 const RENEW_NS = 20e6;
 
 /** What the host knows: nanoseconds that the thread has waited so far, and whose thread it is. */
