@@ -119,7 +119,16 @@ function region(write: (a: Assembler) => void): string {
     const decoded = decoder.decode(word);
     source.push(`${offset.toString(16)}: ${decoded ? disassemble(decoded, BigInt(offset)) : '?'}`);
   }
-  const job = { id: 1, page: PAGE, host: HOST, offset: ENTRY, mode: 1, early: false, before: undefined, behind: undefined };
+  const job = {
+    id: 1,
+    page: PAGE,
+    host: HOST,
+    offset: ENTRY,
+    mode: 1,
+    early: false,
+    before: undefined,
+    behind: undefined,
+  };
   const { bytes: module } = new RegionCompiler(isa, { memory, cpuAddress: HART }).compile([job]);
   if (!module) throw new Error('no region came of it');
   if (!WebAssembly.validate(module)) throw new Error('the module is not valid');
