@@ -39,7 +39,7 @@ export interface Dma {
   /**
    * Only behind an IOMMU, where neighbours need not lie side by side in memory: how many bytes from `address` on, at most
    * `length`, certainly do, and may be read or written; 0 for none. There `readable` may give a copy, and `writable` fails for
-   * what lies in several places.
+   * what lies in several places. Elsewhere undefined, and best present: objects of one shape are faster.
    */
   readonly stretch?: ((address: number, length: number, write: boolean) => number) | undefined;
 }

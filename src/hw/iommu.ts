@@ -31,15 +31,33 @@ export function reaches(dma: Dma, address: number, length: number, write: boolea
   return true;
 }
 
-/** Writes `bytes` to guest memory; false when not all of it is there to be written. */
-export function storeBytes(dma: Dma, address: number, bytes: Uint8Array): boolean {
+/** Writes `bytes` to guest memory; returns how many could be written. */
+export function storeBytes(dma: Dma, address: number, bytes: Uint8Array): number {
+  if (!dma.stretch) {
+    const target = dma.writable(address, bytes.length);
+    target?.set(bytes);
+    return target ? bytes.length : 0;
+  }
   let done = 0;
   while (done < bytes.length) {
-    const piece = dma.stretch ? dma.stretch(address + done, bytes.length - done, true) : bytes.length;
+    const piece = dma.stretch(address + done, bytes.length - done, true);
     const target = piece > 0 ? dma.writable(address + done, piece) : undefined;
-    if (!target) return false;
-    target.set(done === 0 && piece === bytes.length ? bytes : bytes.subarray(done, done + piece));
+    if (!target) break;
+    target.set(bytes.subarray(done, done + piece));
     done += piece;
   }
-  return true;
+  return done;
+}
+
+/** Reads guest memory into `into`; returns how many bytes could be read. */
+export function fetchBytes(dma: Dma, address: number, into: Uint8Array): number {
+  let done = 0;
+  while (done < into.length) {
+    const piece = dma.stretch ? dma.stretch(address + done, into.length - done, false) : into.length;
+    const source = piece > 0 ? dma.readable(address + done, piece) : undefined;
+    if (!source) break;
+    into.set(source, done);
+    done += piece;
+  }
+  return done;
 }

@@ -106,8 +106,7 @@ export class PciFunction implements Device<PciLayout> {
   private asserted = false;
   /** Memory as an IOMMU shows it to this function. */
   private space: Dma | undefined;
-  private readonly stretch: Dma['stretch'] = (address, length, write) =>
-    this.busMaster ? (this.space?.stretch?.(address, length, write) ?? 0) : 0;
+  private readonly masters: { stretch?: Dma['stretch'] }[] = [];
 
   constructor(options: PciOptions) {
     const size = options.express ? 0x1000 : 0x100;
@@ -197,14 +196,21 @@ export class PciFunction implements Device<PciLayout> {
 
   /** The same memory, reached only while the guest lets the function be a bus master, and as its IOMMU shows it. */
   master(dma: Dma): Dma {
-    const fn = this;
-    return {
-      readable: (address, length) => (fn.busMaster ? (fn.space ?? dma).readable(address, length) : undefined),
-      writable: (address, length) => (fn.busMaster ? (fn.space ?? dma).writable(address, length) : undefined),
-      get stretch() {
-        return fn.space && fn.stretch;
-      },
+    const master: { -readonly [K in keyof Dma]: Dma[K] } = {
+      readable: (address, length) => (this.busMaster ? (this.space ?? dma).readable(address, length) : undefined),
+      writable: (address, length) => (this.busMaster ? (this.space ?? dma).writable(address, length) : undefined),
+      stretch: undefined,
     };
+    this.masters.push(master);
+    this.leadMasters();
+    return master;
+  }
+
+  private leadMasters(): void {
+    const { space } = this;
+    const stretch: Dma['stretch'] =
+      space && ((address, length, write) => (this.busMaster ? (space.stretch?.(address, length, write) ?? 0) : 0));
+    for (const master of this.masters) master.stretch = stretch;
   }
 
   /** Whether the guest takes messages instead of the INTx pin. */
@@ -263,6 +269,7 @@ export class PciFunction implements Device<PciLayout> {
     this.socket = socket;
     this.address = devfn;
     this.space = socket.iommu?.space(() => socket.requester(devfn));
+    this.leadMasters();
     for (const bar of this.bars) bar.attach(socket);
     this.place();
     this.output();
@@ -274,6 +281,7 @@ export class PciFunction implements Device<PciLayout> {
     for (const bar of this.bars) bar.detach();
     this.socket = undefined;
     this.space = undefined;
+    this.leadMasters();
   }
 
   reset(): void {

@@ -27,6 +27,7 @@ export class TestBench implements Wiring {
   readonly dma = {
     readable: (address: number, length: number) => this.view(address, length),
     writable: (address: number, length: number) => this.view(address, length),
+    stretch: undefined,
   };
   readonly timers = new TimerQueue();
   readonly clock = {

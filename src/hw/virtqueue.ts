@@ -11,7 +11,7 @@
  */
 import { readU16, readU32, readU64, writeU16, writeU32 } from '../bits/endian.ts';
 import type { Dma } from './device.ts';
-import { reaches } from './iommu.ts';
+import { fetchBytes, reaches, storeBytes } from './iommu.ts';
 
 const DESCRIPTOR = { NEXT: 1, WRITE: 2, INDIRECT: 4 };
 const AVAIL_NO_INTERRUPT = 1;
@@ -88,7 +88,7 @@ export class Virtqueue {
       const event = this.dma.writable(queue.used + 4 + 8 * queue.size, 2);
       if (!event) return 'the used ring is not in RAM';
       writeU16(event, 0, queue.nextAvail);
-      const again = this.dma.readable(queue.avail + 2, 2);
+      const again = this.dma.stretch ? this.dma.readable(queue.avail + 2, 2) : ring.subarray(2);
       waiting = again ? (readU16(again, 0) - queue.nextAvail) & 0xffff : 0;
     }
     if (waiting === 0) return undefined;
@@ -124,13 +124,19 @@ export class Virtqueue {
     const index = this.dma.writable(queue.used + 2, 2);
     for (const { head, written } of chains) {
       const at = queue.used + 4 + 8 * (queue.nextUsed % queue.size);
-      // An entry may lie across two pages, and these apart.
-      const apart = this.dma.stretch && at % 8 !== 0;
-      const entry = this.dma.writable(at, apart ? 4 : 8);
-      const second = apart ? this.dma.writable(at + 4, 4) : entry?.subarray(4);
-      if (!entry || !second || !index) return false;
-      writeU32(entry, 0, head);
-      writeU32(second, 0, written);
+      if (!index) return false;
+      if (this.dma.stretch) {
+        // An entry may lie across two pages, and these apart.
+        const bytes = new Uint8Array(8);
+        writeU32(bytes, 0, head);
+        writeU32(bytes, 4, written);
+        if (storeBytes(this.dma, at, bytes) < 8) return false;
+      } else {
+        const entry = this.dma.writable(at, 8);
+        if (!entry) return false;
+        writeU32(entry, 0, head);
+        writeU32(entry, 4, written);
+      }
       queue.nextUsed = (queue.nextUsed + 1) & 0xffff;
     }
     if (index) writeU16(index, 0, queue.nextUsed);
@@ -179,8 +185,10 @@ export class Virtqueue {
         continue;
       }
       if (length > 0) {
-        if (!reaches(this.dma, address, length, (flags & DESCRIPTOR.WRITE) !== 0))
-          return `a buffer outside RAM at 0x${address.toString(16)}`;
+        const there = this.dma.stretch
+          ? reaches(this.dma, address, length, (flags & DESCRIPTOR.WRITE) !== 0)
+          : this.dma.readable(address, length);
+        if (!there) return `a buffer outside RAM at 0x${address.toString(16)}`;
         if (flags & DESCRIPTOR.WRITE) chain.writable.push({ address, length });
         else if (chain.writable.length) return 'a readable buffer after a writable one';
         else chain.readable.push({ address, length });
@@ -201,7 +209,8 @@ export function lengthOf(segments: readonly Segment[]): number {
 
 /** Copies guest memory from `offset` of the segments on into `into`; returns how many bytes there were. */
 export function gather(dma: Dma, segments: readonly Segment[], offset: number, into: Uint8Array): number {
-  return each(dma, false, segments, offset, into.length, (address, length, done) => {
+  if (dma.stretch) return gatherStretches(dma, segments, offset, into);
+  return each(segments, offset, into.length, (address, length, done) => {
     const bytes = dma.readable(address, length);
     if (bytes) into.set(bytes, done);
     return bytes !== undefined;
@@ -210,16 +219,36 @@ export function gather(dma: Dma, segments: readonly Segment[], offset: number, i
 
 /** Copies `from` into guest memory from `offset` of the segments on; returns how many bytes fitted. */
 export function scatter(dma: Dma, segments: readonly Segment[], offset: number, from: Uint8Array): number {
-  return each(dma, true, segments, offset, from.length, (address, length, done) => {
+  if (dma.stretch) return scatterStretches(dma, segments, offset, from);
+  return each(segments, offset, from.length, (address, length, done) => {
     const bytes = dma.writable(address, length);
     if (bytes) bytes.set(from.subarray(done, done + length));
     return bytes !== undefined;
   });
 }
 
+/** The same behind an IOMMU, which may end a transfer anywhere. */
+function gatherStretches(dma: Dma, segments: readonly Segment[], offset: number, into: Uint8Array): number {
+  let moved = 0;
+  each(segments, offset, into.length, (address, length, done) => {
+    const count = fetchBytes(dma, address, into.subarray(done, done + length));
+    moved = done + count;
+    return count === length;
+  });
+  return moved;
+}
+
+function scatterStretches(dma: Dma, segments: readonly Segment[], offset: number, from: Uint8Array): number {
+  let moved = 0;
+  each(segments, offset, from.length, (address, length, done) => {
+    const count = storeBytes(dma, address, from.subarray(done, done + length));
+    moved = done + count;
+    return count === length;
+  });
+  return moved;
+}
+
 function each(
-  dma: Dma,
-  write: boolean,
   segments: readonly Segment[],
   offset: number,
   length: number,
@@ -233,14 +262,9 @@ function each(
       skip -= segment.length;
       continue;
     }
-    const end = Math.min(segment.length, skip + length - done);
-    while (skip < end) {
-      const at = segment.address + skip;
-      const piece = dma.stretch ? dma.stretch(at, end - skip, write) : end - skip;
-      if (piece === 0 || !visit(at, piece, done)) return done;
-      done += piece;
-      skip += piece;
-    }
+    const piece = Math.min(segment.length - skip, length - done);
+    if (!visit(segment.address + skip, piece, done)) break;
+    done += piece;
     skip = 0;
   }
   return done;

@@ -126,6 +126,7 @@ export function dmaOf(accel: SpaceAccelerator): Dma {
       if (bytes) accel.written(address, length);
       return bytes;
     },
+    stretch: undefined,
   };
 }
 

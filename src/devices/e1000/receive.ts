@@ -130,7 +130,7 @@ function store({ state, dma, name, log }: ReceiveSide, frame: Uint8Array, total:
     // A descriptor without a buffer is passed over.
     if (address) {
       const piece = frame.subarray(done, Math.min(done + size, frame.length));
-      if (!storeBytes(dma, address, piece))
+      if (storeBytes(dma, address, piece) < piece.length)
         log.guestError(name, `a receive buffer outside RAM, at 0x${address.toString(16)}`);
       const length = Math.min(size, total - done);
       done += length;

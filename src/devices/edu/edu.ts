@@ -8,9 +8,8 @@
 import { bank, type Register } from '../../hw/bank.ts';
 import type { Timer } from '../../hw/clock.ts';
 import type { Device, DeviceLog, Dma, Wiring } from '../../hw/device.ts';
-import { storeBytes } from '../../hw/iommu.ts';
+import { fetchBytes, storeBytes } from '../../hw/iommu.ts';
 import { PciFunction } from '../../hw/pci.ts';
-import { gather } from '../../hw/virtqueue.ts';
 import { array, bytes, create, f64, layout, u32 } from '../../state/layout.ts';
 
 const IDENTIFICATION = 0x0100_00ed;
@@ -185,9 +184,7 @@ export class Edu implements Device<typeof STATE> {
     const wide = (BigInt(high) << 32n) | BigInt(low);
     const address = Number(wide & this.mask);
     if (wide & ~this.mask) this.log.guestError(this.name, `DMA to 0x${wide.toString(16)}, which the mask cuts`);
-    const done = toMemory
-      ? storeBytes(this.dma, address, bytes)
-      : gather(this.dma, [{ address, length: bytes.length }], 0, bytes) === bytes.length;
-    if (!done) this.log.guestError(this.name, `DMA to 0x${address.toString(16)}, which is not there`);
+    const done = (toMemory ? storeBytes : fetchBytes)(this.dma, address, bytes);
+    if (done < bytes.length) this.log.guestError(this.name, `DMA to 0x${address.toString(16)}, which is not there`);
   }
 }

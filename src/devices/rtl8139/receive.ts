@@ -104,7 +104,7 @@ function intoRing(side: ReceiveSide, frame: Uint8Array, kind: number): number {
 }
 
 function write({ dma, name, log }: ReceiveSide, address: number, bytes: Uint8Array): void {
-  if (!storeBytes(dma, address, bytes))
+  if (storeBytes(dma, address, bytes) < bytes.length)
     log.guestError(name, `a receive buffer outside RAM, at 0x${address.toString(16)}`);
 }
 
