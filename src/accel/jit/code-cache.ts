@@ -159,7 +159,7 @@ export class CodeCache {
         break;
       }
       operations.write(offset, view, at);
-      if (this.starts?.has(startKey(mode, offset, this.space.bytes, host + offset))) this.warm(page, offset);
+      if (this.starts?.has(startKey(mode, offset, view, host + offset))) this.warm(page, offset);
       if (this.marksParts) this.markParts(page, offset, length);
       if (operations.ends) break;
       offset += length;
@@ -310,7 +310,7 @@ export class CodeCache {
   /** Whether a region seems to be known that begins at a place. */
   isKnownStart(page: number, offset: number): boolean {
     const { starts, space } = this;
-    return starts?.has(startKey(this.modeOf(page), offset, space.bytes, this.hostOf(page) + offset)) === true;
+    return starts?.has(startKey(this.modeOf(page), offset, space.view, this.hostOf(page) + offset)) === true;
   }
 
   /** Starts counting a place anew. */

@@ -128,7 +128,7 @@ export class KeptRegions {
 /** The key of the place at `offset`; undefined where nothing is known. */
 function keyOf(mode: number, offset: number, read: ReadCode): number | undefined {
   const first = read(offset, Math.min(KEY_BYTES, 4096 - offset));
-  return first && startKey(mode, offset, first, 0);
+  return first && startKey(mode, offset, viewOf(first), 0);
 }
 
 function write({ mode, offset, instructions, code, callees, body }: KeptRegion, key: number): Uint8Array {
