@@ -1,13 +1,13 @@
 /**
  * What an exit says about an access, in kvm_run: ports, memory of devices, an
- * instruction that KVM could not emulate.
+ * instruction that KVM could not emulate; and about what it cannot go on from.
  *
  * Spec: "The Definitive KVM API Documentation", "The kvm_run structure".
  */
 import type { Isa } from '../../isa/isa.ts';
 import type { Board } from '../accelerator.ts';
 import { readDevice, writeDevice } from '../device-access.ts';
-import { EMULATION_BYTES, IO_OUT, Run } from './abi.ts';
+import { EMULATION_BYTES, EXIT_NAMES, ExitReason, IO_OUT, Run } from './abi.ts';
 
 /** KVM_EXIT_MMIO. */
 export function serveMemory(board: Board, isa: Isa, run: DataView): void {
@@ -49,4 +49,18 @@ export function failedInstruction(run: DataView): string {
       .toString(16)
       .padStart(2, '0');
   return text;
+}
+
+/** What an exit says that no machine goes on from. */
+export function failure(reason: number, run: DataView): string {
+  switch (reason) {
+    case ExitReason.internalError:
+      return 'KVM left for a reason it does not know';
+    case ExitReason.failEntry: {
+      const hardware = run.getBigUint64(Run.hardwareEntryFailureReason, true);
+      return `the processor refused to enter the guest: hardware reason 0x${hardware.toString(16)}`;
+    }
+    default:
+      return `KVM left for ${EXIT_NAMES[reason] ?? `reason ${reason}`}, which nobody here serves`;
+  }
 }

@@ -6,56 +6,26 @@
  * The registers stay in KVM between two runs; `sync` brings them to memory.
  */
 import type { IrqLine } from '../../hw/device.ts';
-import type { Board, Exit, StateVcpu } from '../accelerator.ts';
+import type { Exit, StateVcpu } from '../accelerator.ts';
 import type { CpuState } from '../cpu-state.ts';
-import { Errno, EXIT_NAMES, ExitReason, InternalError, Run } from './abi.ts';
+import { Errno, ExitReason, InternalError, Run } from './abi.ts';
 import { SlowKvm } from '../emulation-share.ts';
-import type { KvmArch, KvmEvents, KvmIrqchip } from './arch.ts';
-import type { Bells } from './bells.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { ExitCounts } from './exit-counts.ts';
-import { failedInstruction, serveMemory, servePorts } from './exit-accesses.ts';
-import type { MemorySlots } from './memory-slots.ts';
+import { failedInstruction, failure, serveMemory, servePorts } from './exit-accesses.ts';
 import { KvmError, type KvmVcpuPort, type KvmVcpuThread } from './port.ts';
+import type { KvmVcpuParts } from './vcpu-parts.ts';
 
 /** Time of a run where nobody says how long, and the longest, ms. */
 const SLICE_MS = 4;
 const LONGEST_MS = 20;
-/** A guest that leaves all the time is looked at the clock for every so many exits. */
-const LOOK = 16;
+/** A guest that leaves all the time, so that the alarm may never find it in KVM: the clock is looked at every so many exits. */
+const LOOK = 128;
 const NS_PER_MS = 1e6;
 
 /** A moment in KVM, ms; and exits in it that are served before it is given up. */
 const MOMENT_MS = 0.05;
 const MOMENT_EXITS = 100;
-
-/** What a vCPU needs. */
-export interface KvmVcpuParts {
-  readonly port: KvmVcpuPort;
-  readonly state: CpuState;
-  readonly board: Board;
-  readonly arch: KvmArch;
-  readonly events: KvmEvents;
-  readonly slots: MemorySlots;
-  /** Interrupt controllers in the kernel: there a processor waits, too. */
-  readonly irqchip?: KvmIrqchip | undefined;
-  /** Device registers that need no exit. */
-  readonly bells?: Bells | undefined;
-  /** Recomputes what follows from the state, after it was stored. */
-  refresh(state: CpuState): void;
-  translate(state: CpuState, virtual: bigint): number | undefined;
-  /**
-   * KVM cannot go on: something else executes a stretch from the state in memory, which is up to date. Undefined: and
-   * then KVM goes on.
-   */
-  emulate(vcpu: KvmVcpu, why: string): Exit | undefined;
-  /** Another thread's vCPUs come back: memory slots change. */
-  parkAll(): void;
-  /** This one was brought back from its thread, and is to be run again. */
-  parked(vcpu: number): void;
-  /** KVM's own emulator of instructions runs the guest, at so many a second: told again and again. */
-  slow(rate: number): void;
-}
 
 /** Who has the newest registers. */
 type Holder = 'memory' | 'both' | 'kvm';
@@ -189,13 +159,12 @@ export class KvmVcpu implements StateVcpu {
       for (let n = 1; ; n++) {
         const exit = this.once();
         if (exit) return exit;
-        if (this.kicked || state.stopped || (n % LOOK === 0 && board.now() >= end)) break;
+        if (n % LOOK === 0 && board.now() >= end) return { kind: 'budget' };
       }
     } finally {
       port.alarm(Infinity);
       if (this.speed?.look(board.now())) parts.slow(this.speed.rate);
     }
-    return { kind: state.stopped ? 'stopped' : 'budget' };
   }
 
   /** Lets the thread enter KVM. */
@@ -237,7 +206,10 @@ export class KvmVcpu implements StateVcpu {
 
   /** One entry and its exit; undefined: go on. */
   private once(): Exit | undefined {
-    return this.prepare() ?? this.came(this.port.enter());
+    const exit = this.prepare() ?? this.came(this.port.enter());
+    if (exit) return exit;
+    if (this.state.stopped) return { kind: 'stopped' };
+    return this.kicked ? { kind: 'budget' } : undefined;
   }
 
   /** Everything up to the entry. */
@@ -363,18 +335,13 @@ export class KvmVcpu implements StateVcpu {
         return { kind: 'debug' };
       case ExitReason.internalError: {
         const suberror = run.getUint32(Run.internal.suberror, true);
-        if (suberror === InternalError.unexpectedExitReason)
-          throw this.failed('KVM left for a reason it does not know');
+        if (suberror === InternalError.unexpectedExitReason) throw this.failed(failure(reason, run));
         const why =
           suberror === InternalError.emulation ? `emulation ${failedInstruction(run)}`.trim() : `error-${suberror}`;
         return this.emulate(why);
       }
-      case ExitReason.failEntry: {
-        const hardware = run.getBigUint64(Run.hardwareEntryFailureReason, true);
-        throw this.failed(`the processor refused to enter the guest: hardware reason 0x${hardware.toString(16)}`);
-      }
       default:
-        throw this.failed(`KVM left for ${EXIT_NAMES[reason] ?? `reason ${reason}`}, which nobody here serves`);
+        throw this.failed(failure(reason, run));
     }
   }
 

@@ -19,6 +19,12 @@ import type { X86KvmArch } from './x86-arch.ts';
 const KVM_INTERRUPT = request.iow(0x86, 4);
 const KVM_NMI = request.io(0x9a);
 
+/** Whether an access to memory may be a write to a local APIC's task priority, 80h in its page, wherever that is. */
+function maybePriority(run: DataView): boolean {
+  const at = run.getUint32(Run.mmio.physAddr, true) & 0xfff;
+  return at > 0x78 && at < 0x90 && run.getUint8(Run.mmio.isWrite) !== 0;
+}
+
 /** For the vCPUs of one machine. `arch` knows what this KVM cannot do. */
 export function x86Interrupts(
   arch?: Pick<X86KvmArch, 'cannotRun' | 'halfSystemCalls'>,
@@ -26,7 +32,7 @@ export function x86Interrupts(
 ): KvmEvents {
   const vector = new Uint32Array(1);
   const vectorBytes = new Uint8Array(vector.buffer);
-  /** CR8 as KVM was told, by vCPU; and whether it is still that: a port of a device does not change it. */
+  /** CR8 as KVM was told, by vCPU; and whether it is still that: few accesses to devices change it. */
   const priority: number[] = [];
   const settled: boolean[] = [];
   /** By vCPU, where there are any. */
@@ -82,7 +88,8 @@ export function x86Interrupts(
         priority[index] = cr8;
         board.hostCall?.(index, HostCall.writeCr8, cr8, 0);
       }
-      settled[index] = run.getUint32(Run.exitReason, true) === ExitReason.io;
+      const reason = run.getUint32(Run.exitReason, true);
+      settled[index] = reason === ExitReason.io || (reason === ExitReason.mmio && !maybePriority(run));
     },
 
     wakes(state) {
