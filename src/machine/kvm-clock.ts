@@ -15,7 +15,12 @@
 import type { Clock } from '../hw/clock.ts';
 import type { Dma } from '../hw/device.ts';
 
-export const KVM_MSR = { wallClock: 0x4b56_4d00, systemTime: 0x4b56_4d01, stealTime: 0x4b56_4d03 } as const;
+export const KVM_MSR = {
+  wallClock: 0x4b56_4d00,
+  systemTime: 0x4b56_4d01,
+  stealTime: 0x4b56_4d03,
+  endOfInterrupt: 0x4b56_4d04,
+} as const;
 
 const ENABLED = 1n;
 /** The counters of all processors agree. */

@@ -58,6 +58,8 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     // KVM serves them itself, and needs its own local APICs for it.
     hypercalls: offer === undefined || (irqchip !== undefined && offer.hypercalls),
     stealTime: !config.icount && host.waited?.() !== undefined,
+    // The kernel's local APICs have their own, and its state cannot be moved; and see `PvEoi`.
+    pvEoi: irqchip === undefined && !(names.includes('kvm') && accelerators.threaded),
   });
   if (irqchip && !cpu.features.has('apic')) {
     if (config.kernelIrqchip)
@@ -338,7 +340,10 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
   for (const sink of board.inputs) router.add(sink);
   router.onPressed = () => board.suspendToRam?.onWake('other');
   const input = board.inputs.length > 0 ? router : undefined;
-  const chips = () => irqchip?.home();
+  const chips = () => {
+    irqchip?.home();
+    for (const apic of board.chipset.apics) apic.pvEoi.poll();
+  };
   const text = vcpus.map((vcpu) => x86Monitor(vcpu, (address, length) => accel.space.range(address, length)));
   const { display } = board;
   const parts = { accel, hooks, clock, loop, board, log, outcome, resetCpus, chips, display, input, text };

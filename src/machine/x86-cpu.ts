@@ -35,6 +35,7 @@ const HARMLESS = new Set([
 
 const NEEDED_EXTRAS: Readonly<Record<string, keyof X86CpuExtras | undefined>> = {
   'kvm-steal-time': 'stealTime',
+  'kvm-pv-eoi': 'pvEoi',
   'kvm-pv-ipi': 'hypercalls',
   'kvm-pv-unhalt': 'hypercalls',
 };
@@ -58,6 +59,8 @@ const isOff = (value: boolean | string) => value === false || value === 'off' ||
 export interface X86CpuExtras {
   /** The host knows how long threads wait for a processor. */
   readonly stealTime?: boolean;
+  /** Our own local APICs serve the guest, in the thread that its processors run in. */
+  readonly pvEoi?: boolean;
   /** Whoever runs the guest serves hypercalls. */
   readonly hypercalls?: boolean;
 }
@@ -113,7 +116,10 @@ export function x86CpuModel(
       throw new ConfigError('cpu-feature', `there is no CPU property ${text}`, 'see QEMU’s -cpu help for the names');
   }
   for (const feature of wanted) if (!has.has(feature) && !(isMax && EMULATED.has(feature))) missing.push(feature);
-  if (!extras.stealTime && asked['kvm-steal-time'] === undefined) paravirtual.delete('kvm-steal-time');
+  for (const name of ['kvm-steal-time', 'kvm-pv-eoi'] as const) {
+    const needs = NEEDED_EXTRAS[name];
+    if (needs && !extras[needs] && asked[name] === undefined) paravirtual.delete(name);
+  }
   for (const feature of [...paravirtual]) {
     const needs = NEEDED_EXTRAS[feature];
     if (isParavirtual(feature) && (!needs || extras[needs])) continue;

@@ -169,6 +169,11 @@ export class X86HostCalls {
     state.set64('result', BigInt.asUintN(64, answer));
   }
 
+  /** Where the guest is told of it. */
+  private get pvEoi(): LocalApic['pvEoi'] | undefined {
+    return this.parts.cpuid.paravirtual?.has('kvm-pv-eoi') ? this.parts.apic?.pvEoi : undefined;
+  }
+
   private readMsr(msr: number): bigint | undefined {
     const { apic, kvmClock, stealTime, index, state } = this.parts;
     if (isLocalApics(msr)) this.parts.reach?.();
@@ -193,6 +198,8 @@ export class X86HostCalls {
         return kvmClock?.wallClock;
       case KVM_MSR.stealTime:
         return stealTime?.value(index);
+      case KVM_MSR.endOfInterrupt:
+        return this.pvEoi && pair(this.pvEoi.value[0], this.pvEoi.value[1]);
     }
     if (IGNORED.has(msr) || isPerformance(msr)) return 0n;
     this.parts.log.unimplemented('cpu', `read of MSR 0x${msr.toString(16)}`);
@@ -221,6 +228,8 @@ export class X86HostCalls {
         return kvmClock !== undefined;
       case KVM_MSR.stealTime:
         return stealTime?.set(index, value) ?? false;
+      case KVM_MSR.endOfInterrupt:
+        return this.pvEoi?.set(low, high) ?? false;
     }
     if (IGNORED.has(msr) || isPerformance(msr)) return true;
     this.parts.log.unimplemented('cpu', `write of MSR 0x${msr.toString(16)}`);

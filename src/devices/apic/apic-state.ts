@@ -33,6 +33,8 @@ export const STATE = layout('apic', 1, {
   countDone: initially(u1, 1),
   rang: f64,
   tscDeadline: array(u32, 2),
+  pvEoi: array(u32, 2), // MSR_KVM_PV_EOI_EN
+  pvEoiOffered: u1, // the guest need not write EOI for what it serves
 });
 
 export type ApicState = StateOf<typeof STATE>;

@@ -286,6 +286,8 @@ test(`random accesses (TRAPFRAME_SEED=${seed})`, () => {
       if (random.below(16) === 0) apic.setApicBase(0xfee0_0000 + random.pick([0x800, 0xc00, 0, 0x900]));
       apic.setTscDeadline(random.value(), random.below(3));
       apic.cr8 = random.below(256);
+      apic.pvEoi.set(random.below(4) ? random.value() : 0x8000_0001, random.below(2));
+      if (random.below(4) === 0) bench.dma.writable(0x8000_0000, 4)?.fill(random.value() & 1);
       const vector = apic.acknowledge();
       assert.ok(vector >= -1 && vector < 256);
       line.set(vector >= 0);

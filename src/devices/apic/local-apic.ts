@@ -7,7 +7,7 @@
  * as on every processor since the Pentium 4. After reset the bootstrap
  * processor's LINT0 takes the 8259's interrupts already, as in QEMU.
  */
-import type { Device, DeviceLog, IrqLine, Mmio } from '../../hw/device.ts';
+import type { Device, DeviceLog, Mmio } from '../../hw/device.ts';
 import { DELIVERY, type InterruptMessage } from '../../hw/interrupt-message.ts';
 import { create } from '../../state/layout.ts';
 import type { ApicNode } from './apic-bus.ts';
@@ -16,7 +16,9 @@ import { ApicTimer, TIMER_MODE } from './apic-timer.ts';
 import type { LocalApicWiring } from './apic-wiring.ts';
 import { isAddressed, logicalId } from './destination.ts';
 import { decodeIcr, ESR, FIRST_VECTOR, ICR_WRITABLE } from './icr.ts';
+import { isLevelTriggered, LocalWires } from './local-wires.ts';
 import { LVT, LVT_MASKED, LVT_WRITABLE } from './lvt.ts';
+import { PvEoi } from './pv-eoi.ts';
 import { PRESENT, REGISTERS } from './registers.ts';
 import { readX2apic, writeX2apic } from './x2apic.ts';
 import { hasVector, highestVector, setVector } from './vectors.ts';
@@ -35,6 +37,7 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
   /** The 4 KiB window, at `base`, of this vCPU alone. All ones where the xAPIC mode is off. */
   readonly mmio: Mmio;
   readonly timer: ApicTimer;
+  readonly pvEoi: PvEoi;
   /** Called when IA32_APIC_BASE moved the window, switched it off or on. */
   onBase: (() => void) | undefined;
   private readonly on: LocalApicWiring;
@@ -49,15 +52,18 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
       () => this.state,
       () => this.local(LVT.TIMER),
     );
+    this.pvEoi = new PvEoi(this, on.wiring.dma);
     this.mmio = {
       widths: [4],
       read: (offset, size) => {
         if (!this.windowed) return size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+        this.pvEoi.poll();
         if (!PRESENT.has(offset >> 4)) this.error(ESR.ILLEGAL_REGISTER);
         return REGISTERS.read(this, offset, size);
       },
       write: (offset, size, value) => {
         if (!this.windowed) return;
+        this.pvEoi.poll();
         if (!PRESENT.has(offset >> 4)) this.error(ESR.ILLEGAL_REGISTER);
         REGISTERS.write(this, offset, size, value);
       },
@@ -148,9 +154,10 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
     if (x2apic && !state.enabled) return false; // from disabled only to xAPIC
     if (!x2apic && enabled && state.x2apic) return false; // from x2APIC only to disabled
     if (!enabled && state.enabled) {
-      const { tpr, waitingForSipi } = state;
+      this.pvEoi.revoke();
+      const { tpr, waitingForSipi, pvEoi } = state;
       this.initReset();
-      Object.assign(state, { tpr, waitingForSipi });
+      Object.assign(state, { tpr, waitingForSipi, pvEoi });
     }
     if (x2apic || !enabled) state.id = this.on.id;
     Object.assign(state, { base: value - flags, enabled, x2apic });
@@ -164,6 +171,7 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
     return this.state.tpr;
   }
   set tpr(value: number) {
+    this.pvEoi.poll();
     this.state.tpr = value & 0xff;
     this.output();
   }
@@ -196,21 +204,26 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
 
   /** Reads x2APIC MSR 0x800..0x8ff, low and high half; undefined is #GP. */
   readMsr(msr: number): readonly [number, number] | undefined {
+    this.pvEoi.poll();
     return this.state.x2apic ? readX2apic(this, msr - 0x800) : undefined;
   }
 
   /** Writes x2APIC MSR 0x800..0x8ff; false is #GP. */
   writeMsr(msr: number, low: number, high: number): boolean {
+    this.pvEoi.poll();
     return this.state.x2apic === 1 && writeX2apic(this, msr - 0x800, low, high);
   }
 
   /** The vCPU takes an interrupt: its vector, or -1 when there is none any more. */
   acknowledge(): number {
     const { state } = this;
+    this.pvEoi.poll();
     const vector = this.deliverable();
     if (vector >= 0) {
+      this.pvEoi.revoke(); // of the one that is interrupted
       setVector(state.irr, vector, false);
       setVector(state.isr, vector, true);
+      this.pvEoi.offer(vector);
       this.output();
       return vector;
     }
@@ -223,29 +236,15 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
 
   // The wires
 
+  private readonly wires = new LocalWires({
+    state: this.state,
+    event: (index) => this.local(index),
+    changed: () => this.output(),
+  });
   /** LINT0, the 8259's INT. */
-  readonly lint0: IrqLine = { set: (level) => this.wire(0, level) };
+  readonly lint0 = this.wires.line(0);
   /** LINT1, NMI. */
-  readonly lint1: IrqLine = { set: (level) => this.wire(1, level) };
-
-  private wire(pin: 0 | 1, level: boolean): void {
-    const { lint, lvt, irr } = this.state;
-    const rises = level && !lint[pin];
-    lint[pin] = level ? 1 : 0;
-    const entry = lvt[LVT.LINT0 + pin];
-    if (rises) this.local(LVT.LINT0 + pin);
-    else if (!level && isLevelTriggered(entry)) setVector(irr, entry & 0xff, false);
-    this.output();
-  }
-
-  /** A level-triggered wire asks again after its EOI, or when it is unmasked. */
-  private sampleWires(): void {
-    const { lint, lvt } = this.state;
-    for (const pin of [0, 1]) {
-      const entry = lvt[LVT.LINT0 + pin];
-      if (lint[pin] && isLevelTriggered(entry) && !(entry & LVT_MASKED)) this.local(LVT.LINT0 + pin);
-    }
-  }
+  readonly lint1 = this.wires.line(1);
 
   /** An event of the local vector table. */
   private local(index: number): void {
@@ -271,6 +270,7 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
   }
 
   get priority(): number {
+    this.pvEoi.poll();
     return this.ppr;
   }
 
@@ -288,6 +288,8 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
           this.error(ESR.RECEIVED_VECTOR);
           return;
         }
+        // It may have to wait for the one that is served.
+        this.pvEoi.revoke();
         setVector(state.irr, vector, true);
         setVector(state.tmr, vector, levelTriggered);
         this.output();
@@ -330,12 +332,18 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
   }
 
   endOfInterrupt(): void {
+    this.pvEoi.revoke(); // the guest writes although it need not
+    this.served();
+  }
+
+  /** The interrupt of the highest priority that is served has ended. */
+  served(): void {
     const { isr, tmr } = this.state;
     const vector = highestVector(isr);
     if (vector < 0) return;
     setVector(isr, vector, false);
     if (hasVector(tmr, vector)) this.on.bus.endOfInterrupt(vector);
-    this.sampleWires();
+    this.wires.sample();
     this.output();
   }
 
@@ -352,7 +360,7 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
     const masked = state.svr & SVR.ENABLE ? 0 : LVT_MASKED;
     state.lvt[index] = (value & LVT_WRITABLE[index]) | masked;
     if (index === LVT.TIMER) this.timer.changeMode(mode);
-    this.sampleWires();
+    this.wires.sample();
     this.output();
   }
 
@@ -402,8 +410,4 @@ export class LocalApic implements Device<typeof STATE>, ApicNode {
   private output(): void {
     this.on.cpu.intr.set(this.deliverable() >= 0 || this.external());
   }
-}
-
-function isLevelTriggered(entry: number): boolean {
-  return (entry & 0x8000) !== 0 && ((entry >>> 8) & 7) === DELIVERY.FIXED;
 }

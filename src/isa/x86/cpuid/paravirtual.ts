@@ -10,6 +10,7 @@ const BITS: ReadonlyMap<string, number> = new Map([
   ['kvm-nopiodelay', 1 << 1],
   ['kvmclock', 1 << 3],
   ['kvm-steal-time', 1 << 5],
+  ['kvm-pv-eoi', 1 << 6],
   ['kvm-pv-unhalt', 1 << 7],
   ['kvm-pv-ipi', 1 << 11],
   ['kvmclock-stable-bit', 1 << 24],
@@ -18,7 +19,7 @@ const BITS: ReadonlyMap<string, number> = new Map([
 /** All that QEMU has a name for. */
 export const PARAVIRTUAL_NAMES: ReadonlySet<string> = new Set([
   ...BITS.keys(),
-  ...['kvm-mmu', 'kvm-asyncpf', 'kvm-pv-eoi', 'kvm-pv-tlb-flush', 'kvm-asyncpf-vmexit', 'kvm-poll-control'],
+  ...['kvm-mmu', 'kvm-asyncpf', 'kvm-pv-tlb-flush', 'kvm-asyncpf-vmexit', 'kvm-poll-control'],
   ...['kvm-pv-sched-yield', 'kvm-asyncpf-int', 'kvm-msi-ext-dest-id', 'kvm-hint-dedicated'],
 ]);
 
@@ -28,6 +29,7 @@ export const PARAVIRTUAL_USUAL: readonly string[] = [
   'kvmclock-stable-bit',
   'kvm-nopiodelay',
   'kvm-steal-time',
+  'kvm-pv-eoi',
 ];
 
 export const isParavirtual = (name: string): boolean => BITS.has(name);
