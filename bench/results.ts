@@ -35,6 +35,8 @@ export interface MachineResult {
   /** Seconds from start to the guest's first instruction, median; only for PCs. */
   readonly first?: number;
   /** Seconds from start to the shell's prompt: each run, and the median. */
+  /** Seconds of the boot before all others, after which caches are full. */
+  readonly cold?: number | undefined;
   readonly boots: readonly number[];
   readonly boot: number;
   /** CPU seconds until the prompt, median. */
@@ -152,8 +154,9 @@ export function formatTable(results: Results): string {
   ] as const) {
     if (!machine) continue;
     const first = machine.first === undefined ? '' : `first instruction after ${machine.first.toFixed(3)} s, `;
+    const cold = machine.cold === undefined ? '' : `before that ${machine.cold.toFixed(2)}; `;
     lines.push(
-      `${name}: ${first}prompt after ${machine.boot.toFixed(2)} s (${machine.bootCpu.toFixed(2)} CPU s; runs ` +
+      `${name}: ${first}prompt after ${machine.boot.toFixed(2)} s (${machine.bootCpu.toFixed(2)} CPU s; ${cold}runs ` +
         `${machine.boots.map((boot) => boot.toFixed(2)).join(', ')}), idle ${(machine.idle * 100).toFixed(1)} % ` +
         `of a core, resident ${(machine.resident / 2 ** 20).toFixed(0)} MiB`,
     );
