@@ -29,7 +29,7 @@ import { addIommu, iommuOf } from './pc-iommu.ts';
 import { parallelPorts } from './pc-isa.ts';
 import type { PcMemory } from './pc-memory.ts';
 import type { PcMemoryMap } from './pc-memory-map.ts';
-import { addVga, placeVga } from './pc-pci.ts';
+import { addVga, placeVga, refusePciDevices } from './pc-pci.ts';
 
 const HOTPLUG_PORT = 0xae00;
 const DEFAULT_PM_BASE = 0x600;
@@ -197,6 +197,7 @@ function offerSmiFeatures(fwCfg: FwCfg, lpc: Ich9Lpc): void {
 /** No PCI: the disks' channels at their ports, a VGA without a bus. */
 export function isaOnly({ chipset, drives, map }: Context): undefined {
   const { wiring, config, parts } = chipset;
+  refusePciDevices(chipset);
   const channels = [0, 1].map(
     (index) => new IdeChannel(`isa-ide.${index}`, { log: wiring.log, irq: chipset.gsi(14 + index) }),
   );

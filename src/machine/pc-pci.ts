@@ -98,6 +98,15 @@ export function plugPciDevices(chipset: PcChipset, bus: PciBus): PluggedPci {
   return plugged;
 }
 
+/** A board without PCI has no place for other devices than those of ISA and IDE. */
+export function refusePciDevices({ config }: PcChipset): void {
+  for (const { driver } of config.devices) {
+    if (IDE_DRIVERS.includes(driver) || ISA_DRIVERS.includes(driver) || driver === IOMMU_DRIVER) continue;
+    const bus = VIRTIO_PORTS.includes(driver) ? 'virtio-serial-bus' : 'PCI';
+    throw new ConfigError('no-bus', `No '${bus}' bus found for device '${driver}'`, 'use -M pc or q35');
+  }
+}
+
 /** Memory as a function reaches it that is made later. */
 class LateMemory implements Dma {
   private target: Dma | undefined;

@@ -228,6 +228,8 @@ test('a disk, a CD-ROM and virtio disks are where the command line puts them; wh
   await assert.rejects(build(config('pc', { devices: [{ driver: 'nonesuch', properties: {} }] })), {
     code: 'device-unknown',
   });
+  for (const driver of ['e1000', 'virtio-rng-pci', 'VGA', 'edu', 'virtserialport'])
+    await assert.rejects(build(config('isapc', { devices: [{ driver, properties: {} }] })), { code: 'no-bus' });
   await assert.rejects(build(config('pc', { bios: 'default' })), { code: 'firmware-missing' });
 });
 
