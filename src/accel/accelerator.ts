@@ -106,6 +106,8 @@ export interface Accelerator {
   writes?(written: (address: number, length: number) => void): boolean;
   /** All of guest memory may have been changed by another accelerator. Absent where nothing is kept of it. */
   forget?(): void;
+  /** What it has made of the guest's code, a line each, for people. */
+  describe?(): readonly string[];
   close(): void;
 }
 

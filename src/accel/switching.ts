@@ -231,6 +231,10 @@ export class SwitchingAccelerator implements SpaceAccelerator {
     for (const accelerator of this.ready.values()) accelerator.forget?.();
   }
 
+  describe(): readonly string[] {
+    return [...this.ready.values()].flatMap((accelerator) => accelerator.describe?.() ?? []);
+  }
+
   close(): void {
     if (this.closed) return;
     this.closeAll();

@@ -41,6 +41,7 @@ export function describe(
       return [
         `accelerator: ${accel.name}`,
         ...accel.vcpus.map(({ index, instructions }) => `CPU #${index}: ${instructions} instructions`),
+        ...(accel.describe?.() ?? []),
       ].join('\n');
   }
 }

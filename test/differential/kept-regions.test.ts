@@ -46,6 +46,7 @@ test(`bare x86 programs with regions of an earlier run, in each mode (TRAPFRAME_
       assert.equal(mismatch, undefined, `${mode}, round ${round}: ${JSON.stringify(mismatch, undefined, 1)}`);
       pair.jit.close();
       if (round > 0) taken += pair.jit.regions.taken;
+      assert.match(pair.jit.describe()[0], new RegExp(`, ${pair.jit.regions.taken} of them from earlier processes`));
     });
   }
   assert.ok(taken > 0, 'regions were taken');

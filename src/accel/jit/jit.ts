@@ -363,6 +363,15 @@ export class JitAccelerator implements SpaceAccelerator, Engine {
     return pa < 0n ? undefined : Number(pa);
   }
 
+  describe(): readonly string[] {
+    const { compiled, taken, instructions, live } = this.regions;
+    return [
+      `regions: ${compiled}, ${taken} of them from earlier processes; ${live} are in use`,
+      `instructions in regions: ${instructions}`,
+      `pages with code: ${this.cache.pages}`,
+    ];
+  }
+
   close(): void {
     this.regions.close();
   }
