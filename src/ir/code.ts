@@ -25,6 +25,8 @@ export type Statement =
       readonly condition: Value;
       readonly then: readonly Statement[];
       readonly else: readonly Statement[];
+      /** The condition holds seldom. */
+      readonly seldom?: boolean;
     }
   | { readonly kind: 'loop'; readonly label: Label; readonly body: readonly Statement[] }
   | { readonly kind: 'block'; readonly label: Label; readonly body: readonly Statement[] }
@@ -203,6 +205,12 @@ export class Code {
     }
     // biome-ignore lint/suspicious/noThenProperty: nobody awaits a statement
     this.emit({ kind: 'if', condition, then: this.nested(then), else: this.nested(otherwise) });
+  }
+
+  /** The same for what is seldom so. */
+  ifSeldom(condition: Value, then: () => void, otherwise: () => void = () => {}): void {
+    // biome-ignore lint/suspicious/noThenProperty: nobody awaits a statement
+    this.emit({ kind: 'if', condition, then: this.nested(then), else: this.nested(otherwise), seldom: true });
   }
 
   /** Repeats `body` only when it branches to the label it is given; falls out at its end. */

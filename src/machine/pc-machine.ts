@@ -58,8 +58,9 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     // KVM serves them itself, and needs its own local APICs for it.
     hypercalls: offer === undefined || (irqchip !== undefined && offer.hypercalls),
     stealTime: !config.icount && host.waited?.() !== undefined,
-    // The kernel's local APICs have their own, and its state cannot be moved; and see `PvEoi`.
-    pvEoi: irqchip === undefined && !(names.includes('kvm') && accelerators.threaded),
+    // It saves exits; under the JIT an interrupt takes longer with it. The kernel's local APICs have their own, and its
+    // state cannot be moved; and see `PvEoi`.
+    pvEoi: irqchip === undefined && names.includes('kvm') && !accelerators.threaded,
   });
   if (irqchip && !cpu.features.has('apic')) {
     if (config.kernelIrqchip)

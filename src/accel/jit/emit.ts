@@ -286,7 +286,7 @@ export class Emitter {
       }
       case 'if':
         this.value(s.condition);
-        this.if(endsInException(s));
+        this.if(s.seldom || endsInException(s));
         this.statements(s.then);
         if (s.else.length > 0) {
           this.else();

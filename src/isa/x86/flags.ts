@@ -30,6 +30,7 @@ import {
   ltU32,
   mul,
   ne,
+  ne32,
   or,
   or32,
   popcnt32,
@@ -358,10 +359,21 @@ export const flagsImage = define('flags_image', ['i32', 'i64', 'i64', 'i64'], 'i
   f.return(i64(0));
 });
 
-/** The arithmetic flags at their places in EFLAGS, i64. */
-export function image(code: Code, op: number | Value, operands: Operands): Value {
+/** The arithmetic flags at their places in EFLAGS, i64. `inLoops`: for an instruction that small loops are made of. */
+export function image(code: Code, op: number | Value, operands: Operands, inLoops = false): Value {
   const { a, b, c } = operands;
-  if (typeof op !== 'number') return code.call(flagsImage, op, a, b, c);
+  if (typeof op !== 'number') {
+    if (!inLoops) return code.call(flagsImage, op, a, b, c);
+    // What is not known where a loop begins was a comparison, mostly; a call here would cost all registers there.
+    const flags = code.var(i64(0));
+    const compared = ccOp('sub', 32);
+    code.ifSeldom(
+      ne32(op, compared),
+      () => flags.set(code.call(flagsImage, op, a, b, c)),
+      () => flags.set(image(code, compared, operands)),
+    );
+    return flags.value;
+  }
   const kind = kindOf(op);
   if (kind === 'flags') return and(a, Eflags.arithmetic);
   if (kind === 'imul') return code.call(flagsImage, i32(op), a, b, c);

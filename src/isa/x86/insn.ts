@@ -409,9 +409,9 @@ export class X86Insn extends Insn {
   flag(question: Question): Value {
     return ask(this, question, this.ccOpNow(), this.flagOperands());
   }
-  /** The arithmetic flags at their places, i64. */
-  flagsImage(): Value {
-    return image(this, this.ccOpNow(), this.flagOperands());
+  /** The arithmetic flags at their places, i64; see `image`. */
+  flagsImage(inLoops = false): Value {
+    return image(this, this.ccOpNow(), this.flagOperands(), inLoops);
   }
   /** All arithmetic flags follow from an operation: see flags.ts. */
   flags(kind: Kind, size: Size, a: I64, b?: I64, c?: I64): void {

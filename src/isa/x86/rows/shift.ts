@@ -21,13 +21,16 @@ import {
   popcnt,
   remU,
   rotl,
+  rotl32,
   rotr,
+  rotr32,
   select,
   shl,
   shrS,
   shrU,
   sub,
   type Value,
+  wrap,
   xor,
 } from '../../../ir/value.ts';
 import { type Kind, resultOf, type Size, sizeOf } from '../flags.ts';
@@ -72,7 +75,7 @@ const shiftRight =
 /** Rotates change CF and OF alone, where their count is not 0. */
 function rotateFlags(m: X86Insn, count: Value, carry: Value, overflow: Value): void {
   if (isValue(count, 0)) return;
-  const old = m.let(m.flagsImage());
+  const old = m.let(m.flagsImage(true));
   const kept = and(old, Eflags.arithmetic & ~(Eflags.cf | Eflags.of));
   const changed = or(kept, or(and(carry, 1), shl(and(overflow, 1), 11)));
   m.setFlags(isConst(count) ? changed : select(ne(count, 0), changed, old));
@@ -95,6 +98,7 @@ const rotate =
     const by = m.let(and(count, size - 1));
     let result: Value;
     if (size === 64) result = left ? rotl(a, by) : rotr(a, by);
+    else if (size === 32) result = extendU((left ? rotl32 : rotr32)(wrap(a), wrap(by)));
     else result = rotateLeft(a, left ? by : and(sub(size, by), size - 1), size);
     result = m.let(result);
     m.set(0, result);
