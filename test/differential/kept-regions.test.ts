@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CodeStore } from '../../src/accel/code-store.ts';
+import { JitAccelerator } from '../../src/accel/jit/jit.ts';
 import { testSeed } from '../../src/bits/test-seed.ts';
-import { runPair } from './pair.ts';
+import { Assembler, Label } from './assembler.ts';
+import { RAM_BASE } from './firmware.ts';
+import { options, runPair, TestBoard } from './pair.ts';
 import { makeProgram } from './programs.ts';
 import { Random } from './random.ts';
 import { MODES } from './x86-system/environment.ts';
@@ -50,4 +53,45 @@ test(`bare x86 programs with regions of an earlier run, in each mode (TRAPFRAME_
     });
   }
   assert.ok(taken > 0, 'regions were taken');
+});
+
+test('a region is taken though its process has not met an instruction of it, nor what that calls', () => {
+  const codeStore = memoryStore();
+  const [T0, COUNT, RARE, LINK, SUM] = [5, 8, 9, 18, 19];
+  const run = (rare: number) => {
+    const jit = new JitAccelerator({ ...options(new TestBoard()), codeStore });
+    const a = new Assembler(BigInt(RAM_BASE));
+    const [main, loop, rarely, back] = [new Label(), new Label(), new Label(), new Label()];
+    a.to('jal', main, { d: 0 });
+    a.place(loop);
+    a.to('bne', rarely, { a: RARE, b: 0 });
+    a.place(back);
+    a.op('addi', { d: COUNT, a: COUNT, i: -1 });
+    a.to('bne', loop, { a: COUNT, b: 0 });
+    a.op('jalr', { d: 0, a: LINK, i: 0 });
+    a.place(rarely);
+    a.op('fsqrt.d', { d: 1, a: 1 });
+    a.op('addi', { d: SUM, a: SUM, i: 1 });
+    a.to('jal', back, { d: 0 });
+    a.place(main);
+    a.li(T0, 0x2000n);
+    a.csrw(0x300, T0); // FS: the unit is on
+    for (const taken of [rare, 1]) {
+      a.op('addi', { d: RARE, a: 0, i: taken });
+      a.li(COUNT, 1000n);
+      a.to('jal', loop, { d: LINK });
+    }
+    const end = a.at;
+    a.op('wfi');
+    jit.ram.set(a.finish());
+    const [vcpu] = jit.vcpus;
+    vcpu.writeRegister('pc', BigInt(RAM_BASE));
+    for (let n = 0; n < 50 && vcpu.run(10_000).kind !== 'halt'; n++);
+    assert.equal(vcpu.readRegister('pc'), BigInt(RAM_BASE + end + 4));
+    assert.equal(vcpu.readRegister('s3'), BigInt(1000 + 1000 * rare));
+    jit.close();
+    return jit.regions.taken;
+  };
+  run(1);
+  assert.ok(run(0) > 0, 'the region was taken');
 });

@@ -1,6 +1,7 @@
 /** The line to a compiler in another thread. Modules come back compiled. */
 import type { CommonHandler } from './common-handlers.ts';
 import type { CompilerOptions, Job, RegionResult } from './compiler.ts';
+import type { Caller } from './kept-regions.ts';
 
 export type ToCompiler =
   | { readonly kind: 'begin'; readonly options: CompilerOptions }
@@ -11,6 +12,8 @@ export type ToCompiler =
 export interface FromCompiler {
   readonly module: WebAssembly.Module | undefined;
   readonly imports: readonly string[];
+  /** As in `Compiled`. */
+  readonly callers?: ReadonlyMap<string, Caller>;
   readonly regions: readonly RegionResult[];
   /** `KnownStarts` of regions that the compiler has kept. */
   readonly starts?: Uint8Array<ArrayBuffer>;

@@ -4,10 +4,10 @@
  * the vCPU's own thread.
  */
 import type { Decoded, Isa } from '../../isa/isa.ts';
-import { type Block, discover } from './cfg.ts';
+import { type Block, discover, type Step } from './cfg.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
 import { REGION } from './goto.ts';
-import type { CodeRange, KeptRegion, KeptRegions, NamedSignature, ReadCode } from './kept-regions.ts';
+import type { Caller, CodeRange, KeptRegion, KeptRegions, NamedSignature, ReadCode } from './kept-regions.ts';
 import { Fixed, HANDLER_LIMIT } from './reasons.ts';
 import { calleesOf } from './callees.ts';
 import { type CommonHandlers, compileCommon } from './common-handlers.ts';
@@ -74,6 +74,8 @@ export interface Compiled {
   readonly bytes: Uint8Array<ArrayBuffer> | undefined;
   /** Names of run-time functions that the module imports. */
   readonly imports: readonly string[];
+  /** Of those that are not the engine's own, an instruction that calls each. */
+  readonly callers: ReadonlyMap<string, Caller>;
   readonly regions: readonly RegionResult[];
 }
 
@@ -136,7 +138,7 @@ export class RegionCompiler {
           },
     );
     const wanted = parts.filter(({ instructions }) => instructions > 0);
-    if (wanted.length === 0) return { bytes: undefined, imports: [], regions };
+    if (wanted.length === 0) return { bytes: undefined, imports: [], callers: new Map(), regions };
     const builder = new ModuleBuilder();
     const index = new Map<string, number>();
     for (const [name, target] of callees) index.set(name, builder.importFunction('run', name, target));
@@ -147,7 +149,10 @@ export class RegionCompiler {
       builder.define(at, body);
       builder.export(String(part.job.id), at);
     }
-    return { bytes: builder.finish(this.memory, this.cpuAddress === undefined), imports: [...callees.keys()], regions };
+    const callers = new Map<string, Caller>();
+    for (const { name, caller } of callees.values()) if (caller) callers.set(name, caller);
+    const bytes = builder.finish(this.memory, this.cpuAddress === undefined);
+    return { bytes, imports: [...callees.keys()], callers, regions };
   }
 
   /** A region of an earlier process, where there is one of the code that the job is about. */
@@ -164,7 +169,9 @@ export class RegionCompiler {
     const blocks = this.discover(job);
     const steps = blocks.flatMap(({ steps: plain, end }) => (end.kind === 'system' ? [...plain, end.step] : plain));
     if (steps.length === 0) return nothing(job);
-    for (const { insn } of steps) for (const target of calleesOf(insn.statements)) callees.set(target.name, target);
+    for (const step of steps)
+      for (const { name, params, result } of calleesOf(step.insn.statements))
+        if (!callees.has(name)) callees.set(name, { name, params, result, caller: this.callerAt(job, step) });
     this.written.add(job.host + job.offset, job.mode, steps.length);
     const ranges = rangesOf(steps);
     return {
@@ -174,6 +181,12 @@ export class RegionCompiler {
       instructions: steps.length,
       neighbours: neighboursOf(job, ranges),
     };
+  }
+
+  private callerAt(job: Job, step: Step): Caller {
+    const read = this.reader(job);
+    const bytes = rangesOf([step]).flatMap(({ start, length }) => [...(read(start, length) ?? [])]);
+    return { mode: job.mode, bytes: bytes.map((byte) => byte.toString(16).padStart(2, '0')).join('') };
   }
 
   private emit(

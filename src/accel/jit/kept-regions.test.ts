@@ -25,8 +25,8 @@ const region: KeptRegion = {
     { start: 4096, bytes: memory()(4096, 2) as Uint8Array },
   ],
   callees: [
-    { name: 'goto', params: ['i64', 'i32'], result: 'i64' },
-    { name: 'flush', params: [], result: undefined },
+    { name: 'goto', params: ['i64', 'i32'], result: 'i64', caller: undefined },
+    { name: 'flush', params: [], result: undefined, caller: { mode: 5, bytes: '0f09' } },
   ],
   body: { bytes: Uint8Array.of(1, 0x10, 0, 0x10, 1, 0x0b), unlikely: [1, 70000], calls: [2, 4], pages: [3] },
 };

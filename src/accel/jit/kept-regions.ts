@@ -34,6 +34,18 @@ export interface KeptRegion {
 
 export interface NamedSignature extends Signature {
   readonly name: string;
+  /** Undefined: the engine's own, which every region may call. */
+  readonly caller?: Caller | undefined;
+}
+
+/**
+ * An instruction that calls a function. A region may be taken before some of its instructions have been executed in
+ * this process; so what they call may not be linked yet, and is found by the instruction.
+ */
+export interface Caller {
+  readonly mode: number;
+  /** The instruction, as hexadecimal digits. */
+  readonly bytes: string;
 }
 
 /** Reads guest memory: `length` bytes at `start` from the entry's page, or undefined where nothing is known. */
@@ -132,7 +144,11 @@ function keyOf(mode: number, offset: number, read: ReadCode): number | undefined
 }
 
 function write({ mode, offset, instructions, code, callees, body }: KeptRegion, key: number): Uint8Array {
-  const names = utf8(callees.map(({ name, params, result }) => `${name} ${params.join()} ${result ?? ''}`).join('\n'));
+  const names = utf8(
+    callees
+      .map(({ name, params, result, caller }) => `${name} ${params.join()} ${result ?? ''} ${textOf(caller)}`)
+      .join('\n'),
+  );
   const codeBytes = code.reduce((sum, { bytes }) => sum + bytes.length, 0);
   const lists = [...body.unlikely, ...body.calls, ...body.pages];
   const size = HEAD + code.length * 4 + lists.length * 4 + names.length + codeBytes + body.bytes.length;
@@ -204,11 +220,18 @@ const signatures = new Map<string, NamedSignature>();
 function signature(text: string): NamedSignature {
   let known = signatures.get(text);
   if (!known) {
-    const [name, params, result] = text.split(' ');
-    known = { name, params: params === '' ? [] : (params.split(',') as Type[]), result: (result || undefined) as Type };
+    const [name, types, result, caller] = text.split(' ');
+    const params = types === '' ? [] : (types.split(',') as Type[]);
+    known = { name, params, result: (result || undefined) as Type, caller: callerOf(caller) };
     signatures.set(text, known);
   }
   return known;
+}
+
+const textOf = (caller: Caller | undefined): string => (caller ? `${caller.mode}:${caller.bytes}` : '');
+function callerOf(text: string): Caller | undefined {
+  const [mode, bytes] = text.split(':');
+  return text === '' ? undefined : { mode: Number(mode), bytes };
 }
 
 /** FNV-1a. */

@@ -183,13 +183,27 @@ export class Linker {
     this.named.set(target.name, value);
   }
 
+  private byName(name: string): WebAssembly.ImportValue | undefined {
+    return this.named.get(this.aliases.get(name)?.name ?? name) ?? this.host[name];
+  }
+
+  /** Whether a module may import the function of that name. */
+  has(name: string): boolean {
+    return this.byName(name) !== undefined;
+  }
+
+  /** Compiles those that are not there yet. */
+  need(targets: Iterable<Callable>): void {
+    for (const target of targets) this.valueOf(this.resolve(target));
+  }
+
   /** An instance of a module of regions; its imports are run-time functions by name. */
   instantiateRegions(module: WebAssembly.Module, imports: readonly string[]): WebAssembly.Exports {
     const run: Record<string, WebAssembly.ImportValue> = {};
     for (const name of imports) {
-      const value = this.named.get(this.aliases.get(name)?.name ?? name) ?? this.host[name];
+      const value = this.byName(name);
       if (!value) throw new Error(`no run-time function ${name}`);
-      run[name] = value as WebAssembly.ImportValue;
+      run[name] = value;
     }
     return this.instance(module, { run });
   }

@@ -4,12 +4,13 @@
  */
 import type { Isa } from '../../isa/isa.ts';
 import type { CodeStore } from '../code-store.ts';
+import { calleesOf } from './callees.ts';
 import type { CodeCache } from './code-cache.ts';
 import type { CommonHandler } from './common-handlers.ts';
 import { type CodePlace, type Job, RegionCompiler, shapeOf } from './compiler.ts';
 import type { CompilerPort, FromCompiler } from './compiler-port.ts';
 import { HANDLER_LIMIT, REGION_LIMIT } from './reasons.ts';
-import { KeptRegions } from './kept-regions.ts';
+import { type Caller, KeptRegions } from './kept-regions.ts';
 import { KnownStarts } from './known-starts.ts';
 import type { Linker } from './linker.ts';
 
@@ -30,6 +31,7 @@ interface Region {
 }
 
 export class Regions {
+  private readonly isa: Isa;
   private readonly linker: Linker;
   private readonly cache: CodeCache;
   private readonly port: CompilerPort | undefined;
@@ -68,6 +70,7 @@ export class Regions {
     port: CompilerPort | undefined,
     store?: CodeStore,
   ) {
+    this.isa = isa;
     this.linker = linker;
     this.cache = cache;
     this.port = port;
@@ -115,8 +118,8 @@ export class Regions {
       this.cache.decline(page, offset);
       this.queue.push(job);
     } else if (this.compiler) {
-      const { bytes, imports, regions } = this.compiler.compile([job]);
-      this.install({ module: bytes && new WebAssembly.Module(bytes), imports, regions });
+      const { bytes, imports, callers, regions } = this.compiler.compile([job]);
+      this.install({ module: bytes && new WebAssembly.Module(bytes), imports, callers, regions });
     }
   }
 
@@ -136,8 +139,9 @@ export class Regions {
     for (let done = this.port.receive(); done; done = this.port.receive()) this.install(done);
   }
 
-  private install({ module, imports, regions, handlers, starts }: FromCompiler): void {
+  private install({ module, imports, callers, regions, handlers, starts }: FromCompiler): void {
     if (starts) this.cache.starts = new KnownStarts(starts);
+    for (const [name, caller] of callers ?? []) if (!this.linker.has(name)) this.linkCalleesOf(caller);
     const exports = module ? this.linker.instantiateRegions(module, imports) : {};
     if (handlers) {
       this.awaited = false;
@@ -171,6 +175,16 @@ export class Regions {
       if (kept) this.taken++;
       this.instructions += instructions;
     }
+  }
+
+  /** What an instruction calls that has not been executed here yet. */
+  private linkCalleesOf({ mode, bytes }: Caller): void {
+    const view = new DataView(new ArrayBuffer(this.isa.maxLength));
+    for (let n = 0; 2 * n < bytes.length; n++) view.setUint8(n, Number.parseInt(bytes.slice(2 * n, 2 * n + 2), 16));
+    const decoded = this.isa.decode(view, 0, this.isa.maxLength, mode);
+    if (decoded === undefined || decoded === 'beyond') return;
+    // With nothing known of the state it calls all that it may call with more known.
+    this.linker.need(calleesOf(this.isa.build(decoded, mode, undefined).statements));
   }
 
   private allocate(): number {

@@ -71,8 +71,8 @@ function work(): void {
   while (jobs.length > 0 && compiler) {
     // The newest first: what got hot long ago may be cold by now.
     const batch = jobs.splice(-BATCH);
-    const { bytes, imports, regions } = compiler.compile(batch);
-    const answer: FromCompiler = { module: bytes && new WebAssembly.Module(bytes), imports, regions };
+    const { bytes, imports, callers, regions } = compiler.compile(batch);
+    const answer: FromCompiler = { module: bytes && new WebAssembly.Module(bytes), imports, callers, regions };
     port.postMessage(answer);
     if (kept && kept.unwritten >= MANY) kept.write();
     for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port))
