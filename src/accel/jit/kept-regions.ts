@@ -52,7 +52,7 @@ export interface Caller {
 export type ReadCode = (start: number, length: number) => Uint8Array | undefined;
 
 /** Most bytes of a file; what is new goes into an empty one then. */
-const MOST_BYTES = 48 << 20;
+const MOST_BYTES = 32 << 20;
 const HEAD = 32;
 /** Variants of a place that are kept: code that is moved about has other addresses in it each time. */
 const MOST_VARIANTS = 4;

@@ -21,9 +21,11 @@ let kept: KeptRegions | undefined;
 /** What handlers and regions depend on. */
 let shape = '';
 const jobs: Job[] = [];
-/** New regions are kept when nothing was to be done for so long, or there are so many. */
-const IDLE_MS = 300;
+/** New regions are kept when there are so many, or some and nothing was to be done for so long, or few for long. */
 const MANY = 1000;
+const SOME = 64;
+const IDLE_MS = 300;
+const LONG_IDLE_MS = 30_000;
 let idle: NodeJS.Timeout | undefined;
 /** The common handlers are wanted. */
 let handlersWanted = false;
@@ -80,6 +82,6 @@ function work(): void {
   }
   if (kept && kept.unwritten > 0) {
     clearTimeout(idle);
-    idle = setTimeout(() => kept?.write(), IDLE_MS);
+    idle = setTimeout(() => kept?.write(), kept.unwritten >= SOME ? IDLE_MS : LONG_IDLE_MS);
   }
 }
