@@ -209,7 +209,7 @@ export function lengthOf(segments: readonly Segment[]): number {
 
 /** Copies guest memory from `offset` of the segments on into `into`; returns how many bytes there were. */
 export function gather(dma: Dma, segments: readonly Segment[], offset: number, into: Uint8Array): number {
-  if (dma.stretch) return gatherStretches(dma, segments, offset, into);
+  if (dma.stretch) return moveStretches(fetchBytes, dma, segments, offset, into);
   return each(segments, offset, into.length, (address, length, done) => {
     const bytes = dma.readable(address, length);
     if (bytes) into.set(bytes, done);
@@ -219,7 +219,7 @@ export function gather(dma: Dma, segments: readonly Segment[], offset: number, i
 
 /** Copies `from` into guest memory from `offset` of the segments on; returns how many bytes fitted. */
 export function scatter(dma: Dma, segments: readonly Segment[], offset: number, from: Uint8Array): number {
-  if (dma.stretch) return scatterStretches(dma, segments, offset, from);
+  if (dma.stretch) return moveStretches(storeBytes, dma, segments, offset, from);
   return each(segments, offset, from.length, (address, length, done) => {
     const bytes = dma.writable(address, length);
     if (bytes) bytes.set(from.subarray(done, done + length));
@@ -227,21 +227,17 @@ export function scatter(dma: Dma, segments: readonly Segment[], offset: number, 
   });
 }
 
-/** The same behind an IOMMU, which may end a transfer anywhere. */
-function gatherStretches(dma: Dma, segments: readonly Segment[], offset: number, into: Uint8Array): number {
+/** The same behind an IOMMU, which may end a transfer anywhere: with `fetchBytes` or `storeBytes`. */
+function moveStretches(
+  move: typeof fetchBytes,
+  dma: Dma,
+  segments: readonly Segment[],
+  offset: number,
+  bytes: Uint8Array,
+): number {
   let moved = 0;
-  each(segments, offset, into.length, (address, length, done) => {
-    const count = fetchBytes(dma, address, into.subarray(done, done + length));
-    moved = done + count;
-    return count === length;
-  });
-  return moved;
-}
-
-function scatterStretches(dma: Dma, segments: readonly Segment[], offset: number, from: Uint8Array): number {
-  let moved = 0;
-  each(segments, offset, from.length, (address, length, done) => {
-    const count = storeBytes(dma, address, from.subarray(done, done + length));
+  each(segments, offset, bytes.length, (address, length, done) => {
+    const count = move(dma, address, bytes.subarray(done, done + length));
     moved = done + count;
     return count === length;
   });

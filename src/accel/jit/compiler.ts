@@ -15,7 +15,7 @@ import { OPERATION, type PageLayout, pageLayout } from './layout.ts';
 import { type Body, type MemoryImport, ModuleBuilder } from './module.ts';
 import { REGION_CALLEES } from './region-callees.ts';
 import { RegionEmitter } from './region.ts';
-import { type Neighbour, plan, type RegionPlan } from './region-plan.ts';
+import { type Neighbour, plan } from './region-plan.ts';
 import { named, neighboursOf, type Range, rangesOf, taken } from './relocation.ts';
 import { WrittenRegions } from './written-regions.ts';
 
@@ -79,16 +79,18 @@ export interface Compiled {
   readonly regions: readonly RegionResult[];
 }
 
-/** A job with what is to be written for it: planned now, or kept. */
+/** A job with what is to be written for it. */
 interface Part {
   readonly job: Job;
   /** 0: there is no region. */
   readonly instructions: number;
   readonly neighbours: readonly Neighbour[];
-  readonly plan?: RegionPlan;
-  readonly ranges?: readonly Range[];
-  readonly kept?: KeptRegion;
+  /** An earlier process made it. */
+  readonly kept?: boolean;
+  /** Its code, in a module that has these functions; absent where there is no region. */
+  readonly body?: (numberOf: NumberOf, callees: readonly NamedSignature[]) => Body;
 }
+type NumberOf = (target: { readonly name: string }) => number;
 
 const nothing = (job: Job): Part => ({ job, instructions: 0, neighbours: [] });
 
@@ -133,21 +135,22 @@ export class RegionCompiler {
         : {
             id,
             instructions,
-            kept: kept !== undefined,
+            kept,
             pages: [page, ...neighbours.map((neighbour) => neighbour.page)],
           },
     );
-    const wanted = parts.filter(({ instructions }) => instructions > 0);
-    if (wanted.length === 0) return { bytes: undefined, imports: [], callers: new Map(), regions };
+    if (parts.every(({ body }) => body === undefined))
+      return { bytes: undefined, imports: [], callers: new Map(), regions };
     const builder = new ModuleBuilder();
     const index = new Map<string, number>();
     for (const [name, target] of callees) index.set(name, builder.importFunction('run', name, target));
-    const numberOf = ({ name }: { readonly name: string }) => index.get(name) as number;
-    for (const part of wanted) {
-      const at = builder.declare(String(part.job.id), REGION);
-      const body = part.kept ? taken(part.kept, numberOf, part.neighbours) : this.emit(part, numberOf, callees);
-      builder.define(at, body);
-      builder.export(String(part.job.id), at);
+    const numberOf: NumberOf = ({ name }) => index.get(name) as number;
+    const inOrder = [...callees.values()];
+    for (const { job, body } of parts) {
+      if (!body) continue;
+      const at = builder.declare(String(job.id), REGION);
+      builder.define(at, body(numberOf, inOrder));
+      builder.export(String(job.id), at);
     }
     const callers = new Map<string, Caller>();
     for (const { name, caller } of callees.values()) if (caller) callers.set(name, caller);
@@ -162,7 +165,9 @@ export class RegionCompiler {
     if (!kept || kept.callees.length > KEPT_CALLEES) return undefined;
     for (const callee of kept.callees) callees.set(callee.name, callee);
     this.written.add(job.host + job.offset, job.mode, kept.instructions);
-    return { job, kept, instructions: kept.instructions, neighbours: neighboursOf(job, kept.code) };
+    const neighbours = neighboursOf(job, kept.code);
+    const body = (numberOf: NumberOf) => taken(kept, numberOf, neighbours);
+    return { job, kept: true, instructions: kept.instructions, neighbours, body };
   }
 
   private plannedPart(job: Job, callees: Map<string, NamedSignature>): Part {
@@ -171,16 +176,19 @@ export class RegionCompiler {
     if (steps.length === 0) return nothing(job);
     for (const step of steps)
       for (const { name, params, result } of calleesOf(step.insn.statements))
-        if (!callees.has(name)) callees.set(name, { name, params, result, caller: this.callerAt(job, step) });
+        if (!callees.has(name))
+          callees.set(name, { name, params, result, caller: this.kept && this.callerAt(job, step) });
     this.written.add(job.host + job.offset, job.mode, steps.length);
     const ranges = rangesOf(steps);
-    return {
-      job,
-      plan: plan(blocks),
-      ranges,
-      instructions: steps.length,
-      neighbours: neighboursOf(job, ranges),
+    const neighbours = neighboursOf(job, ranges);
+    const planned = plan(blocks);
+    const body: Part['body'] = (numberOf, all) => {
+      const { isa, cpuAddress } = this;
+      const written = new RegionEmitter(isa, planned, job.mode, cpuAddress, neighbours, numberOf).emit();
+      if (this.kept && all.length <= MOST_CALLEES) this.keep(this.kept, job, steps.length, ranges, named(written, all));
+      return written;
     };
+    return { job, instructions: steps.length, neighbours, body };
   }
 
   private callerAt(job: Job, step: Step): Caller {
@@ -189,24 +197,20 @@ export class RegionCompiler {
     return { mode: job.mode, bytes: bytes.map((byte) => byte.toString(16).padStart(2, '0')).join('') };
   }
 
-  private emit(
-    { job, plan: planned, ranges, neighbours, instructions }: Part,
-    numberOf: (target: { readonly name: string }) => number,
-    callees: ReadonlyMap<string, NamedSignature>,
-  ): Body {
-    const { isa, cpuAddress, kept } = this;
-    const body = new RegionEmitter(isa, planned as RegionPlan, job.mode, cpuAddress, neighbours, numberOf).emit();
-    if (kept && callees.size <= MOST_CALLEES) {
-      const read = this.reader(job);
-      const { mode, offset } = job;
-      const code = (ranges ?? []).map(({ start, length }) => ({ start, bytes: read(start, length)?.slice() }));
-      kept.add({ mode, offset, instructions, code: code as CodeRange[], ...named(body, [...callees.values()]) }, read);
-    }
-    return body;
+  private keep(
+    kept: KeptRegions,
+    { mode, offset, ...job }: Job,
+    instructions: number,
+    ranges: readonly Range[],
+    region: Pick<KeptRegion, 'body' | 'callees'>,
+  ): void {
+    const read = this.reader(job);
+    const code = ranges.map(({ start, length }) => ({ start, bytes: read(start, length)?.slice() }));
+    kept.add({ mode, offset, instructions, code: code as CodeRange[], ...region }, read);
   }
 
   /** Reads the code around a job's page. */
-  private reader({ host, before, behind }: Job): ReadCode {
+  private reader({ host, before, behind }: Pick<Job, 'host' | 'before' | 'behind'>): ReadCode {
     const hosts = [before?.host, host, behind?.host];
     return (start, length) => {
       const at = hosts[Math.floor(start / PAGE) + 1];

@@ -7,6 +7,7 @@ import type { Statement } from '../../ir/code.ts';
 import * as op from '../../ir/op.ts';
 import { add, cpu, i64, load, reg, type Value, zext32 } from '../../ir/value.ts';
 import type { Block, Edge, Step, Terminator } from './cfg.ts';
+import { successors } from './flow.ts';
 import { findGroups, type Group } from './groups.ts';
 import { plan } from './region-plan.ts';
 
@@ -65,16 +66,8 @@ function walkRegion(random: Random, met: { members: number; across: number }): v
         field = random.u64();
         opened.clear();
       }
-      const edges: Edge[] =
-        end.kind === 'goto'
-          ? [end.to]
-          : end.kind === 'branch'
-            ? [end.taken, end.fall]
-            : end.kind === 'call' || end.kind === 'check'
-              ? [end.next]
-              : [];
-      const edge: Edge | undefined = edges.length > 0 ? random.pick(edges) : undefined;
-      at = edge && 'block' in edge ? edge.block : undefined;
+      const next = successors(block);
+      at = next.length > 0 ? random.pick(next) : undefined;
     }
   }
 }
