@@ -57,6 +57,8 @@ export interface Results {
   /** What the kernels' seconds are: the host's clock, or CPU time of the emulator (all its threads). */
   readonly time: 'wall' | 'cpu';
   readonly kernels: readonly KernelResult[];
+  /** The only work of a boot each; in no mean. */
+  readonly firstRuns?: readonly KernelResult[];
   /** Geometric mean of the ratios. */
   readonly mean?: number;
   readonly meanV86?: number;
@@ -147,6 +149,12 @@ export function formatTable(results: Results): string {
   const lines = rows.map((row) =>
     row.map((text, column) => (column === 0 ? text.padEnd(widths[0]) : text.padStart(widths[column]))).join('  '),
   );
+  for (const { title, qemu, ours, ratio, v86, ratioV86 } of results.firstRuns ?? []) {
+    const other = v86 === undefined ? '' : `; v86 ${cell(v86, 3)} s, ratio ${cell(ratioV86, 2)}`;
+    lines.push(
+      `${title}: QEMU ${cell(qemu, 3)} s, ours ${cell(ours, 3)} s, ratio ${cell(ratio, 2)}${other}; not in the mean`,
+    );
+  }
   for (const [name, machine] of [
     ['QEMU', results.qemu],
     ['ours', results.ours],

@@ -25,7 +25,7 @@ import { type Architecture, architecture } from './architectures.ts';
 import { buildPrograms, type Programs } from './build.ts';
 import { busyShare, Emulator } from './emulator.ts';
 import { toFirstInstruction, writeFirstInstructionRom } from './first-instruction.ts';
-import { COREMARK, type Kernel, KERNELS } from './kernels.ts';
+import { COREMARK, FIRST_RUNS, type Kernel, kernelsOf } from './kernels.ts';
 import { plot } from './plot.ts';
 import {
   clockWarnings,
@@ -256,8 +256,10 @@ async function compare(guest: Architecture): Promise<void> {
   const programs = buildPrograms(guest, coremark);
   const files = await prepare(guest.name, programs);
   const only = options.only?.split(',');
-  const kernels = [...KERNELS, ...(coremark ? [COREMARK] : [])]
-    .filter(({ name }) => !only || only.includes(name))
+  const wanted = ({ name }: Kernel): boolean => !only || only.includes(name);
+  const firstRuns = FIRST_RUNS.filter(wanted);
+  const kernels = [...kernelsOf(guest.name), ...(coremark ? [COREMARK] : [])]
+    .filter(wanted)
     .map((kernel) => ({ ...kernel, count: Math.max(1, Math.round(kernel.count * scale)) }));
 
   const contestants = await contestantsFor(guest);
@@ -265,6 +267,7 @@ async function compare(guest: Architecture): Promise<void> {
   if (share > 0.1) warnings.push(`the machine was ${(share * 100).toFixed(0)} % busy before the run began`);
   const natives = new Map<string, number[]>();
   const samples: Record<Name, Sample[][]> = { qemu: [], ours: [], v86: [] };
+  const firstSamples: Record<Name, Sample[][]> = { qemu: [], ours: [], v86: [] };
   const boots: Record<Name, Boot[]> = { qemu: [], ours: [], v86: [] };
   const cold: Partial<Record<Name, number>> = {};
   if (options.boot) {
@@ -283,6 +286,7 @@ async function compare(guest: Architecture): Promise<void> {
       console.log(`${guest.name}, round ${round} of ${rounds}: ${contestant.name}`);
       if (options.boot) boots[contestant.name].push(await boot(contestant, files));
       if (!options.suite) continue;
+      for (const kernel of firstRuns) firstSamples[contestant.name].push(await guestSuite(contestant, files, [kernel]));
       const found = await guestSuite(contestant, files, kernels);
       warnings.push(...clockWarnings(`${contestant.name}, round ${round}`, found));
       samples[contestant.name].push(found);
@@ -317,6 +321,7 @@ async function compare(guest: Architecture): Promise<void> {
     rounds,
     time: options.time === 'cpu' ? 'cpu' : 'wall',
     kernels: table,
+    firstRuns: options.suite ? kernelResults(firstRuns, new Map(), firstSamples, warnings) : [],
     mean: ratios.length > 0 ? geometricMean(ratios) : undefined,
     meanV86: ratiosV86.length > 0 ? geometricMean(ratiosV86) : undefined,
     ...machines,
