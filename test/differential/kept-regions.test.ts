@@ -55,13 +55,16 @@ test(`bare x86 programs with regions of an earlier run, in each mode (TRAPFRAME_
   assert.ok(taken > 0, 'regions were taken');
 });
 
-test('a region is taken though its process has not met an instruction of it, nor what that calls', () => {
-  const codeStore = memoryStore();
-  const [T0, COUNT, RARE, LINK, SUM] = [5, 8, 9, 18, 19];
-  const run = (rare: number) => {
-    const jit = new JitAccelerator({ ...options(new TestBoard()), codeStore });
+/** A loop of 1000 turns with something rare in it, twice: never or always rare, then always. */
+class Rarely {
+  private readonly codeStore = memoryStore();
+
+  /** What the rare path has summed up, and how many regions were taken; `patch`: in between, it is made to add 2. */
+  run(rare: 0 | 1, patch = false): { readonly sum: bigint; readonly taken: number } {
+    const [T0, T1, COUNT, RARE, LINK, SUM] = [5, 6, 8, 9, 18, 19];
+    const jit = new JitAccelerator({ ...options(new TestBoard()), codeStore: this.codeStore });
     const a = new Assembler(BigInt(RAM_BASE));
-    const [main, loop, rarely, back] = [new Label(), new Label(), new Label(), new Label()];
+    const [main, loop, rarely, addition, back] = [new Label(), new Label(), new Label(), new Label(), new Label()];
     a.to('jal', main, { d: 0 });
     a.place(loop);
     a.to('bne', rarely, { a: RARE, b: 0 });
@@ -71,12 +74,20 @@ test('a region is taken though its process has not met an instruction of it, nor
     a.op('jalr', { d: 0, a: LINK, i: 0 });
     a.place(rarely);
     a.op('fsqrt.d', { d: 1, a: 1 });
+    a.place(addition);
     a.op('addi', { d: SUM, a: SUM, i: 1 });
     a.to('jal', back, { d: 0 });
     a.place(main);
     a.li(T0, 0x2000n);
     a.csrw(0x300, T0); // FS: the unit is on
-    for (const taken of [rare, 1]) {
+    for (const [n, taken] of [rare, 1].entries()) {
+      if (n === 1) {
+        a.la(T0, addition);
+        a.op('lw', { d: T1, a: T0, i: 0 });
+        if (patch) a.li(T1, BigInt(ADD_TWO));
+        a.op('sw', { a: T0, b: T1, i: 0 });
+        a.op('fence.i');
+      }
       a.op('addi', { d: RARE, a: 0, i: taken });
       a.li(COUNT, 1000n);
       a.to('jal', loop, { d: LINK });
@@ -88,10 +99,25 @@ test('a region is taken though its process has not met an instruction of it, nor
     vcpu.writeRegister('pc', BigInt(RAM_BASE));
     for (let n = 0; n < 50 && vcpu.run(10_000).kind !== 'halt'; n++);
     assert.equal(vcpu.readRegister('pc'), BigInt(RAM_BASE + end + 4));
-    assert.equal(vcpu.readRegister('s3'), BigInt(1000 + 1000 * rare));
     jit.close();
-    return jit.regions.taken;
-  };
-  run(1);
-  assert.ok(run(0) > 0, 'the region was taken');
+    return { sum: vcpu.readRegister('s3'), taken: jit.regions.taken };
+  }
+}
+/** addi s3, s3, 2 */
+const ADD_TWO = 0x0029_8993;
+
+test('a region is taken though its process has not met an instruction of it, nor what that calls', () => {
+  const program = new Rarely();
+  assert.equal(program.run(1).sum, 2000n);
+  const { sum, taken } = program.run(0);
+  assert.equal(sum, 1000n);
+  assert.ok(taken > 0, 'the region was taken');
+});
+
+test('a region goes when code of it is written that its process has not met', () => {
+  const program = new Rarely();
+  program.run(1);
+  const { sum, taken } = program.run(0, true);
+  assert.ok(taken > 0, 'the region was taken');
+  assert.equal(sum, 2000n, 'the new code was executed');
 });

@@ -18,6 +18,7 @@ import {
   OPERATION,
   type PageLayout,
 } from './layout.ts';
+import type { CodeRange } from './kept-regions.ts';
 import { type KnownStarts, startKey } from './known-starts.ts';
 import { PlainOperations } from './plain-operations.ts';
 import { DECLINED, Fixed, HANDLER_LIMIT, HOT } from './reasons.ts';
@@ -25,6 +26,13 @@ import { DECLINED, Fixed, HANDLER_LIMIT, HOT } from './reasons.ts';
 /** How many instructions are decoded ahead at most. */
 const AHEAD = 64;
 const PAGE = 4096;
+
+/** A decoded page, and those beside it in virtual addresses; 0 where there is none. */
+export interface Around {
+  readonly entry: number;
+  readonly before: number;
+  readonly behind: number;
+}
 
 export class CodeCache {
   private readonly isa: Isa;
@@ -273,6 +281,28 @@ export class CodeCache {
       this.mark(second);
       for (let at = 0; at < decoded.length - here; at += granule) this.markTail(behind, at);
     }
+  }
+
+  /**
+   * Whether this code stands in memory; a region is to be made of it then, whether it has been decoded or not: a store to
+   * it will drop the page.
+   */
+  cover(around: Around, code: readonly CodeRange[]): boolean {
+    const places = code.map(({ start, bytes }) => {
+      const page = start < 0 ? around.before : start < PAGE ? around.entry : around.behind;
+      return { page, offset: start & (PAGE - 1), bytes };
+    });
+    const { bytes: memory } = this.space;
+    for (const { page, offset, bytes } of places) {
+      if (page === 0) return false;
+      const at = this.hostOf(page) + offset;
+      for (let n = 0; n < bytes.length; n++) if (memory[at + n] !== bytes[n]) return false;
+    }
+    for (const { page, offset, bytes } of places) {
+      this.mark(this.hostOf(page));
+      for (let at = offset; at < offset + bytes.length; at += this.shape.granule) this.markTail(page, at);
+    }
+    return true;
   }
 
   /** Marks a place as the entry of a compiled region. */

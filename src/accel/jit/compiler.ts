@@ -61,8 +61,8 @@ export interface RegionResult {
   readonly id: number;
   /** Guest instructions; 0 when there is no region. */
   readonly instructions: number;
-  /** An earlier process made it. */
-  readonly kept?: boolean;
+  /** An earlier process made it, of this code; not all of it need have been executed in this process. */
+  readonly kept?: readonly CodeRange[] | undefined;
   /** There may be one when the place is asked for again. */
   readonly later?: boolean;
   /** The decoded pages whose code it holds, the entry's first. */
@@ -85,8 +85,8 @@ interface Part {
   /** 0: there is no region. */
   readonly instructions: number;
   readonly neighbours: readonly Neighbour[];
-  /** An earlier process made it. */
-  readonly kept?: boolean;
+  /** As in `RegionResult`. */
+  readonly kept?: readonly CodeRange[];
   /** Its code, in a module that has these functions; absent where there is no region. */
   readonly body?: (numberOf: NumberOf, callees: readonly NamedSignature[]) => Body;
 }
@@ -167,7 +167,9 @@ export class RegionCompiler {
     this.written.add(job.host + job.offset, job.mode, kept.instructions);
     const neighbours = neighboursOf(job, kept.code);
     const body = (numberOf: NumberOf) => taken(kept, numberOf, neighbours);
-    return { job, kept: true, instructions: kept.instructions, neighbours, body };
+    // Copies: with a piece of the store's file a message would take all of it.
+    const code = kept.code.map(({ start, bytes }) => ({ start, bytes: bytes.slice() }));
+    return { job, kept: code, instructions: kept.instructions, neighbours, body };
   }
 
   private plannedPart(job: Job, callees: Map<string, NamedSignature>): Part {

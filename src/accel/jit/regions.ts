@@ -162,6 +162,12 @@ export class Regions {
         this.cache.decline(job.page, job.offset);
         continue;
       }
+      const around = { entry: job.page, before: job.before?.page ?? 0, behind: job.behind?.page ?? 0 };
+      // What has not been executed here may have been written meanwhile, without anybody noticing.
+      if (kept && !this.cache.cover(around, kept)) {
+        this.cache.cool(job.page, job.offset);
+        continue;
+      }
       const number = this.allocate();
       this.linker.table.set(number, exports[String(id)]);
       this.cache.setRegion(job.page, job.offset, number);
