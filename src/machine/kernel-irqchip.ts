@@ -167,13 +167,13 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   private toKernel(): void {
     const { chipset, chips, vcpus } = this;
     if (!chipset || !chips) throw new Error('there is no board yet');
-    for (const { vcpu } of vcpus) {
+    for (const { vcpu, state: cpu } of vcpus) {
       const apic = chipset.apics[this.indexOf(vcpu)];
       const current = apic.timer.currentCount();
       apic.leave();
       const base = BigInt(apic.apicBase);
       chips.setApicBase(vcpu, base);
-      this.arch?.setLocalController?.(vcpu, base, apic.cr8);
+      this.arch?.setLocalController?.(vcpu, cpu, base, apic.state.tpr);
       const state = chips.lapic(vcpu);
       encodeLapic(apic.state, current, state);
       chips.setLapic(vcpu, state);

@@ -35,6 +35,8 @@ export interface KvmArch {
   load(vcpu: KvmVcpuPort, state: CpuState): void;
   /** From KVM to the state. What the Isa derives is recomputed afterwards by `Isa.refresh`. */
   store(vcpu: KvmVcpuPort, state: CpuState): void;
+  /** KVM has run since the last `store`, and there will be a `load` without another. */
+  forget(vcpu: KvmVcpuPort): void;
   /**
    * Counters of time that go on by themselves: to KVM, for all vCPUs at once. Before they run under KVM, and again when
    * the machine's clock has stood still. `now`: nanoseconds of that clock. False where KVM's counters cannot be set:
@@ -54,8 +56,8 @@ export interface KvmArch {
   readonly shadowPaging?: boolean;
   /** Gives a vCPU back its resources. */
   release?(vcpu: KvmVcpuPort): void;
-  /** Where the local interrupt controller in the kernel shows, and the priority it was given last (x86: CR8). */
-  setLocalController?(vcpu: KvmVcpuPort, base: bigint, priority: number): void;
+  /** Before the kernel has a local interrupt controller: where it shows, and its priority (x86: the task priority). */
+  setLocalController?(vcpu: KvmVcpuPort, state: CpuState, base: bigint, priority: number): void;
 }
 
 /** A vCPU to its interrupt controller. */

@@ -105,6 +105,7 @@ export class KvmVcpu implements StateVcpu {
     this.park();
     if (!this.serving) this.finish();
     this.parts.refresh(this.state);
+    if (this.holder === 'kvm') this.parts.arch.forget(this.port);
     this.holder = 'memory';
   }
 

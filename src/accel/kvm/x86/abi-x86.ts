@@ -207,6 +207,8 @@ export const Msr = {
   pat: 0x277,
   mtrrDefType: 0x2ff,
   tscDeadline: 0x6e0,
+  x2apicTpr: 0x808,
+  hyperVTpr: 0x4000_0072,
   xss: 0xda0,
   efer: 0xc000_0080,
   star: 0xc000_0081,

@@ -32,6 +32,7 @@ import { decodeEvents, encodeEvents, takeNmi } from './events.ts';
 import { decodeXsave, encodeXsave, type XsaveShape } from './fpu.ts';
 import { decodeMsrs, encodeMsrs, listMsrs, MSR_FIELDS, type MsrField, msrBytes, msrValue } from './msrs.ts';
 import { decodeRegs, decodeSregs, encodeRegs, encodeSregs, usesPdptes } from './registers.ts';
+import { KvmIrq, Lapic } from './abi-irqchip.ts';
 
 /** What this host's KVM has. */
 export interface RegisterCapabilities {
@@ -40,6 +41,14 @@ export interface RegisterCapabilities {
   /** Bits of SyncRegsBit. */
   readonly sync: number;
   readonly xcrs: boolean;
+}
+
+/** The part of the task priority that CR8 lacks. */
+const LOW = 15;
+
+function taskPriority(vcpu: KvmVcpuPort, page: Uint8Array): number {
+  vcpu.ioctl(KvmIrq.getLapic, page);
+  return page[Lapic.tpr];
 }
 
 /** A structure: its bytes, a view of them, and what KVM was known to hold. */
@@ -101,8 +110,9 @@ export class VcpuRegisters {
   private readonly debug = new Block(DebugRegs.size, KvmX86.getDebugregs, KvmX86.setDebugregs);
   private readonly events = new Block(Events.size, KvmX86.getVcpuEvents, KvmX86.setVcpuEvents);
   private readonly msrs: Block;
-  /** The local APIC in the kernel: what kvm_sregs says of it, which is otherwise as KVM has it. */
-  local: { base: bigint; priority: bigint } | undefined;
+  /** The local APIC in the kernel, where it shows there; all eight bits of the task priority. */
+  private local: { base: bigint; priority: number } | undefined;
+  private readonly page = new Uint8Array(Lapic.size);
   /** Registers that KVM would not take the state's values of, by number: they keep what KVM has. */
   readonly refused = new Set<number>();
 
@@ -124,7 +134,8 @@ export class VcpuRegisters {
     return this.fields.map(({ index }) => index);
   }
 
-  private forget(): void {
+  /** KVM has run since it was asked, or may have. */
+  forget(): void {
     for (const block of [this.regs, this.sregs, this.sregs2, this.xsave, this.xcrs, this.debug, this.events, this.msrs])
       block.forget();
   }
@@ -140,11 +151,9 @@ export class VcpuRegisters {
       dirty |= bit;
     };
     const { local } = this;
-    for (const { view } of local ? [this.sregs, this.sregs2] : []) {
-      view.setBigUint64(Sregs.apicBase, local?.base ?? 0n, true);
-      view.setBigUint64(Sregs.cr8, local?.priority ?? 0n, true);
-    }
-    if (viaRun(SyncRegsBit.sregs) && !(has.sregs2 && usesPdptes(state))) {
+    if (local) this.showLocal(local);
+    if (local && local.priority & LOW) this.keepPriority(state, local.priority);
+    else if (viaRun(SyncRegsBit.sregs) && !(has.sregs2 && usesPdptes(state))) {
       encodeSregs(state, this.sregs.view, false);
       sync(SyncRegsBit.sregs, SyncRegs.sregs, this.sregs.bytes);
       this.sregs2.forget();
@@ -179,10 +188,7 @@ export class VcpuRegisters {
     const sregs = (has.sregs2 ? this.sregs2 : this.sregs).fetch(vcpu);
     decodeSregs(sregs, state, has.sregs2);
     if (this.local)
-      this.local = {
-        base: sregs.getBigUint64(Sregs.apicBase, true),
-        priority: sregs.getBigUint64(Sregs.cr8, true),
-      };
+      this.local = { base: sregs.getBigUint64(Sregs.apicBase, true), priority: taskPriority(vcpu, this.page) };
     decodeRegs(this.regs.fetch(vcpu), state);
     if (has.xcrs) decodeXcrs(this.xcrs.fetch(vcpu), state);
     decodeXsave(this.xsave.fetch(vcpu), state, this.xsaveShape);
@@ -195,6 +201,43 @@ export class VcpuRegisters {
     const events = this.events.fetch(vcpu);
     decodeEvents(events, state, has.payload);
     if (takeNmi(events)) vcpu.ioctl(KvmX86.setVcpuEvents, this.events.bytes);
+  }
+
+  /** What the local APIC in the kernel is given beside this; before it is. */
+  setLocal(state: StateAccess, base: bigint, priority: number): void {
+    this.local = { base, priority };
+    if (!(priority & LOW)) return;
+    this.showLocal(this.local);
+    const block = this.control(state);
+    this.vcpu.ioctl(this.has.sregs2 ? KvmX86.setSregs2 : KvmX86.setSregs, block.bytes);
+    block.note();
+  }
+
+  private showLocal({ base, priority }: { base: bigint; priority: number }): void {
+    for (const { view } of [this.sregs, this.sregs2]) {
+      view.setBigUint64(Sregs.apicBase, base, true);
+      view.setBigUint64(Sregs.cr8, BigInt(priority >> 4), true);
+    }
+  }
+
+  /** The state's segments and control registers, as they go to KVM by a request. */
+  private control(state: StateAccess): Block {
+    const { sregs2 } = this.has;
+    const block = sregs2 ? this.sregs2 : this.sregs;
+    encodeSregs(state, block.view, sregs2);
+    return block;
+  }
+
+  /** CR8 clears the lower half of the task priority: it is not set without need, and the whole priority after it. */
+  private keepPriority(state: StateAccess, priority: number): void {
+    const block = this.control(state);
+    const { vcpu } = this;
+    if (!block.same()) {
+      block.put(vcpu);
+      // The register of an x2APIC, else that of Hyper-V's enlightenments, which hosts may write for any guest.
+      if (!writeMsr(vcpu, Msr.x2apicTpr, BigInt(priority))) writeMsr(vcpu, Msr.hyperVTpr, BigInt(priority));
+    }
+    block.forget();
   }
 
   private loadMsrs(state: StateAccess): void {

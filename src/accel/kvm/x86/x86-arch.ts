@@ -98,8 +98,8 @@ export class X86KvmArch implements KvmArch {
     );
   }
 
-  setLocalController(vcpu: KvmVcpuPort, base: bigint, priority: number): void {
-    this.of(vcpu).local = { base, priority: BigInt(priority) };
+  setLocalController(vcpu: KvmVcpuPort, state: CpuState, base: bigint, priority: number): void {
+    this.of(vcpu).setLocal(state, base, priority);
   }
 
   load(vcpu: KvmVcpuPort, state: CpuState): void {
@@ -108,6 +108,9 @@ export class X86KvmArch implements KvmArch {
   store(vcpu: KvmVcpuPort, state: CpuState): void {
     this.of(vcpu).store(state);
     if (this.halfSystemCalls) finishSystemCall(state);
+  }
+  forget(vcpu: KvmVcpuPort): void {
+    this.of(vcpu).forget();
   }
   loadTime(vcpus: readonly TimedVcpu[], now: () => number): boolean {
     return loadTime(vcpus, now, this.tscOffsets);
