@@ -99,8 +99,6 @@ test('steal time: what a thread waits, a vCPU loses; another thread’s account 
   steal.entering(0, 1e6);
   assert.equal(stolen(), 0, 'it was looked up only now');
   steal.entering(0, 25e6);
-  assert.equal(stolen(), 0, 'a processor that was asleep most of the time');
-  for (let slice = 0; slice < 64; slice++) steal.entering(0, 26e6);
   assert.equal(stolen(), 3e6);
   assert.equal(view.getUint32(0x1008, true) & 1, 0);
   thread = 9;
@@ -110,19 +108,12 @@ test('steal time: what a thread waits, a vCPU loses; another thread’s account 
   waited += 1e6;
   steal.entering(0, 75e6);
   assert.equal(stolen(), 4e6);
-  thread = undefined;
-  steal.entering(0, 600e6);
-  waited += 1e6;
-  steal.entering(0, 1099e6);
-  assert.equal(stolen(), 4e6);
-  steal.entering(0, 1100e6);
-  assert.equal(stolen(), 5e6, 'it was looked up long ago');
   waited = undefined;
-  steal.entering(0, 1700e6);
+  steal.entering(0, 100e6);
   steal.set(0, 0n);
   waited = 9e9;
-  steal.entering(0, 2300e6);
-  assert.equal(stolen(), 5e6);
+  steal.entering(0, 125e6);
+  assert.equal(stolen(), 4e6);
 });
 
 test('steal time: a processor that waits for its turn counts as preempted, one that sleeps does not', () => {

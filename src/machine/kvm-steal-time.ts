@@ -16,12 +16,6 @@ const BYTES = 64;
 const AT = { steal: 0, version: 8, preempted: 16 } as const;
 /** The page is brought up to date this often at most, ns: looking takes a system call, and guests count in ticks. */
 const RENEW_NS = 20e6;
-/**
- * Where vCPUs run in this thread, a slice of less than a millisecond at a time: one that has had few slices since was
- * mostly asleep, and is looked at after this many, or so long, ns.
- */
-const RENEW_SLICES = 64;
-const RENEW_ASLEEP_NS = 500e6;
 
 /** What the host knows: nanoseconds that the thread has waited so far, and whose thread it is. */
 export interface WaitedTime {
@@ -40,8 +34,6 @@ interface Cpu {
   thread: number | undefined;
   last: number | undefined;
   at: number;
-  /** Slices since. */
-  slices: number;
 }
 
 export class KvmStealTime {
@@ -91,11 +83,7 @@ export class KvmStealTime {
       this.ran = cpu;
     }
     const one = this.cpus[cpu];
-    one.slices++;
-    const age = now - one.at;
-    if (age < RENEW_NS || !(one.value & ENABLED)) return;
-    if (one.slices < RENEW_SLICES && age < RENEW_ASLEEP_NS && this.host.thread(cpu) === undefined) return;
-    this.renew(cpu, now);
+    if (one.value & ENABLED && now - one.at >= RENEW_NS) this.renew(cpu, now);
   }
 
   private renew(cpu: number, now: number): void {
@@ -104,7 +92,6 @@ export class KvmStealTime {
     const thread = host.thread(cpu);
     const waited = host.waited(thread);
     one.at = now;
-    one.slices = 0;
     const { last } = one;
     const same = thread === one.thread;
     one.thread = thread;
@@ -130,4 +117,4 @@ export class KvmStealTime {
   }
 }
 
-const fresh = (): Cpu => ({ value: 0n, steal: 0, thread: undefined, last: undefined, at: -Infinity, slices: 0 });
+const fresh = (): Cpu => ({ value: 0n, steal: 0, thread: undefined, last: undefined, at: -Infinity });

@@ -14,11 +14,6 @@ export interface MachineHost {
   events?(): number;
   /** Resolves after about `ms` milliseconds (Infinity: never), or when `wake` is called. */
   sleep(ms: number): Sleep;
-  /**
-   * Waits in place for at most `ms`, which are few, with fractions. True: they have passed. False: `yield` or `sleep`, as
-   * something has happened outside, or as there is no such way.
-   */
-  doze?(ms: number): boolean;
   /** A compiler for the JIT in another thread, where the host has threads to spare. */
   compiler?(): CompilerPort | undefined;
   /** Runs `make`, letting the WebAssembly modules that it makes be optimised after few calls: they are all hot. */

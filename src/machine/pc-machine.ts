@@ -37,10 +37,6 @@ import { x86Monitor } from './x86-monitor.ts';
 /** What KVM here offers processors, and when that was asked: milliseconds of the host. */
 let known: { readonly offer: KvmCpuOffer; readonly at: number } | undefined;
 
-/** Interrupt controllers and clocks, with which a guest keeps time: nothing outside the machine hears of them. */
-const isQuiet = (address: number): boolean => address >= 0xfec0_0000 && address < 0xff00_0000;
-const QUIET_PORTS: ReadonlySet<number> = new Set([0x20, 0x21, 0xa0, 0xa1, 0x40, 0x41, 0x42, 0x43, 0x61]);
-
 /** Interrupt inputs of a vCPU: the bits of `Line` by number. */
 const INPUT = { intr: 0, nmi: 1, smi: 2 } as const;
 
@@ -80,24 +76,12 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     calls: [],
   };
   const hooks: Board = {
-    mmioRead(address, size) {
-      loop.stirred ||= !isQuiet(address);
-      return late.board?.bus.read(address, size);
-    },
-    mmioWrite(address, size, value) {
-      loop.stirred ||= !isQuiet(address);
-      return late.board?.bus.write(address, size, value) === true;
-    },
+    mmioRead: (address, size) => late.board?.bus.read(address, size),
+    mmioWrite: (address, size, value) => late.board?.bus.write(address, size, value) === true,
     now: () => clock.now(),
     as: (index, what) => loop.as(index, what),
-    portRead(port, size) {
-      loop.stirred ||= !QUIET_PORTS.has(port);
-      return late.board?.ports?.read(port, size) ?? 0xffff_ffff;
-    },
-    portWrite(port, size, value) {
-      loop.stirred ||= !QUIET_PORTS.has(port);
-      late.board?.ports?.write(port, size, value);
-    },
+    portRead: (port, size) => late.board?.ports?.read(port, size) ?? 0xffff_ffff,
+    portWrite: (port, size, value) => late.board?.ports?.write(port, size, value),
     acknowledge(index) {
       const vector = late.board?.acknowledge(index) ?? -1;
       if (vector >= 0) late.events?.[index].taken(vector);
@@ -134,7 +118,6 @@ export async function assemblePc(config: MachineConfig, host: MachineHost): Prom
     clock,
     vcpus,
     deterministic: config.icount !== undefined,
-    tellsStirs: true,
     // The local APICs' timers are devices.
     ownDeadline: () => Infinity,
     isWoken(index) {

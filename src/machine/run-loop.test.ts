@@ -154,52 +154,6 @@ test('a timer set while asleep shortens the sleep', async () => {
   assert.deepEqual(host.sleeps, [Infinity, 3]);
 });
 
-test('short waits are in place, except after accesses to devices, outside events and every 16 ms', async () => {
-  const dozes: number[] = [];
-  class Dozing extends TestHost {
-    interrupted = false;
-    doze(ms: number): boolean {
-      if (this.interrupted) {
-        this.ms += 1;
-        return false;
-      }
-      dozes.push(ms);
-      this.ms += ms;
-      return true;
-    }
-  }
-  const host = new Dozing();
-  const clock = new RealClock(host, undefined);
-  clock.start();
-  let ticks = 0;
-  const vcpu = new TestVcpu(host, 0, () => HALT);
-  const parts = { host, clock, vcpus: [vcpu] as unknown as Vcpu[], deterministic: false, tellsStirs: true };
-  const loop = new RunLoop({ ...parts, ownDeadline: () => Infinity, isWoken: () => false });
-  const timer = clock.timer(() => {
-    ticks++;
-    timer.set(clock.now() + 4e6);
-    if (ticks === 7) loop.stirred = true;
-    if (ticks === 8) host.interrupted = true;
-    if (ticks === 9) loop.stop();
-  });
-  timer.set(4e6);
-  await loop.run();
-  // The fifth wait begins 16 ms after the start; the eighth after an access; the ninth was cut short after 1 ms.
-  assert.deepEqual(host.sleeps, [4, 4, 3]);
-  assert.deepEqual(dozes, [4, 4, 4, 4, 4, 4]);
-  assert.equal(host.ms, 36);
-
-  // Nobody says what the guest does.
-  dozes.length = ticks = host.sleeps.length = 0;
-  host.interrupted = false;
-  const silent = new RunLoop({ ...parts, tellsStirs: false, ownDeadline: () => Infinity, isWoken: () => false });
-  clock.timer(() => silent.stop()).set(clock.now() + 3e6);
-  timer.cancel();
-  await silent.run();
-  assert.deepEqual(dozes, []);
-  assert.deepEqual(host.sleeps, [3]);
-});
-
 test('an interrupt to another vCPU ends the slice of the one that runs, and the other runs in the same turn', async () => {
   const host = new TestHost();
   const clock = new RealClock(host, undefined);

@@ -20,9 +20,6 @@ const YIELD_MS = 4;
 const CALM_MS = 16;
 /** Waits shorter than this are spent yielding: the host's timers are no finer than 1 ms. */
 const SHORTEST_SLEEP_MS = 0.25;
-/** In place are waits between these, ms, for as long as the host's events have had a turn within CALM_MS. */
-const SHORTEST_DOZE_MS = 0.05;
-const LONGEST_DOZE_MS = 10;
 /** Timers of hosts overflow beyond 2^31 ms. */
 const LONGEST_SLEEP_MS = 1e9;
 /** A vCPU in a thread of its own is looked after this often, ns. */
@@ -40,8 +37,6 @@ export interface RunLoopParts {
   readonly vcpus: readonly Vcpu[];
   /** Virtual time: slices are counted in instructions alone. */
   readonly deterministic: boolean;
-  /** The board sets `stirred`. */
-  readonly tellsStirs?: boolean;
   /** Lets the vCPU's own timer act as of now; returns when it will act next, in ns on the clock, or Infinity. */
   ownDeadline(vcpu: number): number;
   /** Whether an interrupt ends the vCPU's wait: its timer may have acted after it began. */
@@ -65,8 +60,6 @@ export class RunLoop {
   private stopping = false;
   /** No vCPU runs, while time passes and devices go on: the machine is suspended. */
   suspended = false;
-  /** The guest has touched a device since the host's events last had a turn: they may have to go on with that. */
-  stirred = false;
   private sleeping: Sleep | undefined;
   private current = -1;
   private lastYield = 0;
@@ -169,7 +162,6 @@ export class RunLoop {
     const isCalm = before !== undefined && host.events?.() === before;
     this.patience = isCalm ? Math.min(CALM_MS, this.patience * 2) : YIELD_MS;
     this.lastYield = host.now();
-    this.stirred = false;
   }
 
   /** A slice of every vCPU that is not waiting; returns 0 or, when all wait, the earliest deadline. */
@@ -243,12 +235,8 @@ export class RunLoop {
   private async idle(deadline: number): Promise<void> {
     const { host, clock } = this.parts;
     this.parts.left?.();
-    const start = host.now();
-    if (this.doze(clock.sleepUntil(deadline), start)) {
-      clock.slept(deadline, host.now() - start);
-      return;
-    }
     const ms = clock.sleepUntil(deadline);
+    const start = host.now();
     if (ms < SHORTEST_SLEEP_MS) {
       // Time passes without the host's help where it is virtual.
       if (ms > 0 || start - this.lastYield >= this.patience) await this.yield();
@@ -261,16 +249,7 @@ export class RunLoop {
       }
       this.patience = YIELD_MS;
       this.lastYield = host.now();
-      this.stirred = false;
     }
     clock.slept(deadline, host.now() - start);
-  }
-
-  /** Waits without the host's events, where nothing needs them. */
-  private doze(ms: number, now: number): boolean {
-    const { host, deterministic, tellsStirs } = this.parts;
-    if (!tellsStirs || this.stirred || deterministic || this.stopping) return false;
-    if (ms < SHORTEST_DOZE_MS || ms > LONGEST_DOZE_MS || now - this.lastYield >= CALM_MS) return false;
-    return host.doze?.(ms) === true;
   }
 }

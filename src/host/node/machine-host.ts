@@ -7,7 +7,6 @@ import { kvmFlavour } from './kvm/kvm-flavour.ts';
 import { codeStore } from './code-store.ts';
 import { openCompiler } from './jit-compiler.ts';
 import { hot } from './jit-tiering.ts';
-import { waitInPlace } from './short-waits.ts';
 import { waitedTime } from './thread-times.ts';
 import { WallClock } from './wall-clock.ts';
 
@@ -46,10 +45,6 @@ export class NodeMachineHost {
       };
     });
     return { promise, wake };
-  }
-
-  doze(ms: number): boolean {
-    return waitInPlace(ms);
   }
 
   compiler(): CompilerPort | undefined {
