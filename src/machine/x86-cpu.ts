@@ -173,6 +173,7 @@ const CR4_FEATURES: readonly (readonly [string, number])[] = [
   ['smep', Cr4.smep],
   ['smap', Cr4.smap],
   ['pku', Cr4.pke],
+  ['pks', Cr4.pks],
 ];
 /** Those that a processor lacks. */
 export function missingCr4(features: ReadonlySet<string>): bigint {

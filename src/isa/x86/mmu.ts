@@ -114,16 +114,25 @@ function make({ isMemory, isWritable, hostOf }: PhysicalMemory): Mmu {
     const strict = f.let(or32(isUser, has(get('cr0'), Cr0.wp)));
     // A key's refusal is told of whatever else refuses.
     const key = f.var(i32(0));
-    const keyed = and32(has(cr4, Cr4.pke), and32(has(get('efer'), Efer.lma), eqz32(isFetch)));
-    f.if(and32(keyed, ne32(user, 0)), () => {
-      const rights = f.let(shrU32(get('pkru'), wrap(and(shrU(entry, 58), 30))));
+    const keyed = and32(has(get('efer'), Efer.lma), eqz32(isFetch));
+    const keys = f.var(i32(0));
+    f.if(
+      user,
+      () => f.if(has(cr4, Cr4.pke), () => keys.set(get('pkru'))),
+      () => f.if(has(cr4, Cr4.pks), () => keys.set(get('pkrs'))),
+    );
+    f.if(and32(keyed, ne32(keys.value, 0)), () => {
+      const rights = f.let(shrU32(keys.value, wrap(and(shrU(entry, 58), 30))));
       const refused = or32(and32(rights, 1), and32(and32(shrU32(rights, 1), 1), and32(isStore, strict)));
       f.if(refused, () => key.set(i32(Fault.key)));
     });
     const refuse = () => f.return(or32(key.value, Fault.present));
     f.if(and32(isFetch, and32(permissions, 1)), refuse);
     f.if(and32(isStore, and32(strict, eqz32(and32(permissions, RW)))), refuse);
-    f.if(eqz32(user), () => f.return(i32(0)));
+    f.if(eqz32(user), () => {
+      f.if(key.value, refuse);
+      f.return(i32(0));
+    });
     f.if(and32(eqz32(isUser), isFetch), () => {
       f.if(has(cr4, Cr4.smep), refuse);
       f.return(i32(0));

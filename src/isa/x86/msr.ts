@@ -9,7 +9,9 @@ import {
   and,
   and32,
   eq32,
+  eqz,
   eqz32,
+  extendU,
   i32,
   i64,
   ltU32,
@@ -21,6 +23,7 @@ import {
   shrU,
   sub32,
   type Value,
+  wrap,
   add,
   xor,
 } from '../../ir/value.ts';
@@ -29,7 +32,7 @@ import { isBase } from './canonical.ts';
 import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import { updateMode } from './mode.ts';
-import { Cr0, Efer, type FieldName, Seg, Vector } from './state.ts';
+import { Cr0, Cr4, Efer, type FieldName, Seg, Vector } from './state.ts';
 import { timeStampNow } from './time-stamp.ts';
 
 /** What the board is asked, as the number of a `hostCall`. Two words go by `result`. */
@@ -86,6 +89,7 @@ const TSC = 0x10;
 const TSC_ADJUST = 0x3b;
 const EFER = 0xc000_0080;
 const XSS = 0xda0;
+const PKRS = 0x6e1;
 const VARIABLE_MTRRS = 0x200;
 
 const gp = fault(Vector.gp, 0);
@@ -102,6 +106,7 @@ export const readMsr = define('read_msr', ['i32'], 'i32', (f, index) => {
   f.if(eq32(index, TSC_ADJUST), () => give(get('tscOffset')));
   f.if(eq32(index, PAT), () => give(get('pat')));
   f.if(eq32(index, XSS), () => give(get('xss')));
+  f.if(and32(eq32(index, PKRS), hasSupervisorKeys()), () => give(extendU(get('pkrs'))));
   const variable = f.let(sub32(index, VARIABLE_MTRRS));
   f.if(ltU32(variable, 16), () => {
     const place = f.let(shl32(and32(variable, 14), 2));
@@ -113,6 +118,9 @@ export const readMsr = define('read_msr', ['i32'], 'i32', (f, index) => {
   f.if(f.call(hostCall, i32(HostCall.readMsr), index, i32(0)), () => f.return(gp));
   f.return(i32(0));
 });
+
+/** The processor has protection keys for supervisor pages. */
+const hasSupervisorKeys = () => eqz(and(get('cr4Missing'), Cr4.pks));
 
 const EFER_KNOWN = Efer.sce | Efer.lme | Efer.lma | Efer.nxe;
 
@@ -134,6 +142,12 @@ export const writeMsr = define('write_msr', ['i32', 'i64'], 'i32', (f, index, va
     put(f, 'efer', or(and(value, ~Efer.lma), and(old, Efer.lma)));
     f.if(ne(and(xor(old, value), Efer.nxe), 0), () => f.call(tlbFlush, i32(0)));
     f.call(updateMode);
+    done();
+  });
+  f.if(and32(eq32(index, PKRS), hasSupervisorKeys()), () => {
+    f.if(ne(shrU(value, 32), 0), () => f.return(gp));
+    put(f, 'pkrs', wrap(value));
+    f.call(tlbFlush, i32(0));
     done();
   });
   f.if(eq32(index, TSC), () => {

@@ -146,8 +146,9 @@ const CR4_KNOWN =
   Cr4.osxsave |
   Cr4.smep |
   Cr4.smap |
-  Cr4.pke;
-const CR4_PAGING = Cr4.pse | Cr4.pae | Cr4.pge | Cr4.smep | Cr4.smap | Cr4.pke | Cr4.pcide | Cr4.la57;
+  Cr4.pke |
+  Cr4.pks;
+const CR4_PAGING = Cr4.pse | Cr4.pae | Cr4.pge | Cr4.smep | Cr4.smap | Cr4.pke | Cr4.pks | Cr4.pcide | Cr4.la57;
 
 /** write_cr4(value): a fault or 0. */
 export const writeCr4 = define('write_cr4', ['i64'], 'i32', (f, value) => {

@@ -92,6 +92,7 @@ export const Cr4 = {
   smep: 0x10_0000,
   smap: 0x20_0000,
   pke: 0x40_0000,
+  pks: 0x100_0000,
 } as const;
 export const Efer = { sce: 1, lme: 0x100, lma: 0x400, nxe: 0x800 } as const;
 
@@ -204,6 +205,7 @@ export const X86_CPU = layout('x86-cpu', 1, {
   smbase: initially(u64, 0x30000n),
   instret: u64,
   pkru: u32,
+  pkrs: u32,
   mxcsr: initially(u32, 0x1f80),
   fcw: initially(u32, 0x40),
   /** Status word without TOP, which is `ftop`. */

@@ -109,7 +109,7 @@ export function featureName(text: string): string | undefined {
 export const EMULATED: ReadonlySet<string> = new Set(
   `fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ss ht
    pni pclmulqdq monitor ssse3 fma cx16 pcid sse4.1 sse4.2 x2apic movbe popcnt tsc-deadline aes xsave avx f16c rdrand
-   hypervisor fsgsbase tsc-adjust bmi1 avx2 smep bmi2 erms invpcid rdseed adx smap clflushopt clwb sha-ni umip pku la57
+   hypervisor fsgsbase tsc-adjust bmi1 avx2 smep bmi2 erms invpcid rdseed adx smap clflushopt clwb sha-ni umip pku pks la57
    rdpid fsrm arat xsaveopt xsavec xgetbv1 syscall nx mmxext pdpe1gb rdtscp lm lahf-lm abm 3dnowprefetch cr8legacy
    invtsc acpi`
     .trim()
