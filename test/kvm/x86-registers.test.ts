@@ -61,6 +61,7 @@ test(`states go through KVM's structures and come back (TRAPFRAME_SEED=${seed})`
     if (kind !== 'pae') for (let k = 0; k < 4; k++) to.set64('pdpte', from.get64('pdpte', k), k);
     assert.equal(showDifferences(stateDifferences(from, to)), '', `case ${n}, ${kind}`);
     assert.equal(to.get32('pkru'), from.get32('pkru'));
+    assert.equal(to.get64('pkrs'), from.get64('pkrs'));
   }
 });
 

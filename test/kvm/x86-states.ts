@@ -111,6 +111,7 @@ function modelSpecific(state: CpuState, random: Random): void {
   state.set64('fmask', BigInt(random.u32()));
   state.set64('sysenterCs', BigInt(random.below(0x10000)));
   state.set64('tscAux', BigInt(random.u32()));
+  state.set64('pkrs', BigInt(random.u32()));
   state.set64('tscOffset', random.u64());
   state.set64('pat', types(random));
   state.set64('mtrrDefType', memoryType(random) | BigInt(random.below(4) << 10));
@@ -160,7 +161,7 @@ export function randomState(state: CpuState, random: Random, kind: Kind): void {
 const NOT_HELD = new Set<string>(
   `ccA ccB ccC ccOp eflags mode stackMask x87On sseOn avxOn sseFast lines waiting stopped shutdown inSmm attention
    delivering lastGlobal lastShift faultAddress result result2 physicalBits cr4Missing linearBits monitor monitorArmed
-   fxReserved x87Scratch a20 instret smbase xss fcs fds ftag tscRate tscSkew pkru`
+   fxReserved x87Scratch a20 instret smbase xss fcs fds ftag tscRate tscSkew pkru pkrs`
     .trim()
     .split(/\s+/),
 );

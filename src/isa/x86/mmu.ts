@@ -119,7 +119,7 @@ function make({ isMemory, isWritable, hostOf }: PhysicalMemory): Mmu {
     f.if(
       user,
       () => f.if(has(cr4, Cr4.pke), () => keys.set(get('pkru'))),
-      () => f.if(has(cr4, Cr4.pks), () => keys.set(get('pkrs'))),
+      () => f.if(has(cr4, Cr4.pks), () => keys.set(wrap(get('pkrs')))),
     );
     f.if(and32(keyed, ne32(keys.value, 0)), () => {
       const rights = f.let(shrU32(keys.value, wrap(and(shrU(entry, 58), 30))));

@@ -11,7 +11,6 @@ import {
   eq32,
   eqz,
   eqz32,
-  extendU,
   i32,
   i64,
   ltU32,
@@ -23,7 +22,6 @@ import {
   shrU,
   sub32,
   type Value,
-  wrap,
   add,
   xor,
 } from '../../ir/value.ts';
@@ -106,7 +104,7 @@ export const readMsr = define('read_msr', ['i32'], 'i32', (f, index) => {
   f.if(eq32(index, TSC_ADJUST), () => give(get('tscOffset')));
   f.if(eq32(index, PAT), () => give(get('pat')));
   f.if(eq32(index, XSS), () => give(get('xss')));
-  f.if(and32(eq32(index, PKRS), hasSupervisorKeys()), () => give(extendU(get('pkrs'))));
+  f.if(and32(eq32(index, PKRS), hasSupervisorKeys()), () => give(get('pkrs')));
   const variable = f.let(sub32(index, VARIABLE_MTRRS));
   f.if(ltU32(variable, 16), () => {
     const place = f.let(shl32(and32(variable, 14), 2));
@@ -146,7 +144,7 @@ export const writeMsr = define('write_msr', ['i32', 'i64'], 'i32', (f, index, va
   });
   f.if(and32(eq32(index, PKRS), hasSupervisorKeys()), () => {
     f.if(ne(shrU(value, 32), 0), () => f.return(gp));
-    put(f, 'pkrs', wrap(value));
+    put(f, 'pkrs', value);
     f.call(tlbFlush, i32(0));
     done();
   });

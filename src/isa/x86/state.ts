@@ -182,6 +182,7 @@ export const X86_CPU = layout('x86-cpu', 1, {
   pdpte: array(u64, 4),
   xcr0: initially(u64, 1n),
   xss: u64,
+  pkrs: u64,
   dr: array(u64, 4),
   dr6: initially(u64, 0xffff_0ff0n),
   dr7: initially(u64, 0x400n),
@@ -205,7 +206,6 @@ export const X86_CPU = layout('x86-cpu', 1, {
   smbase: initially(u64, 0x30000n),
   instret: u64,
   pkru: u32,
-  pkrs: u32,
   mxcsr: initially(u32, 0x1f80),
   fcw: initially(u32, 0x40),
   /** Status word without TOP, which is `ftop`. */

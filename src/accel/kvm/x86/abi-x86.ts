@@ -207,6 +207,7 @@ export const Msr = {
   pat: 0x277,
   mtrrDefType: 0x2ff,
   tscDeadline: 0x6e0,
+  pkrs: 0x6e1,
   x2apicTpr: 0x808,
   hyperVTpr: 0x4000_0072,
   xss: 0xda0,

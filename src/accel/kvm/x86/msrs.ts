@@ -32,6 +32,7 @@ export const MSR_FIELDS: readonly MsrField[] = [
   one(Msr.pat, 'pat'),
   one(Msr.miscEnable, 'miscEnable'),
   one(Msr.xss, 'xss'),
+  one(Msr.pkrs, 'pkrs'),
   one(Msr.mtrrDefType, 'mtrrDefType'),
   ...Msr.mtrrFixed.map((index, n) => one(index, 'mtrrFixed', n)),
   ...Array.from({ length: 8 }, (_, n) => [
