@@ -14,6 +14,7 @@ import { MpState } from '../accel/kvm/abi.ts';
 import type { IrqchipVcpu, KvmArch, KvmIrqchip } from '../accel/kvm/arch.ts';
 import type { KvmVcpuPort, KvmVmPort } from '../accel/kvm/port.ts';
 import { CapIrq, ChipId } from '../accel/kvm/x86/abi-irqchip.ts';
+import { PitReadBack } from '../accel/kvm/x86/pit-read-back.ts';
 import { KernelChips, type MessageRoute } from '../accel/kvm/x86/kernel-chips.ts';
 import { decodeLapic, encodeLapic, type LapicTimerLook, lookAtTimer } from '../accel/kvm/x86/lapic-state.ts';
 import { enableCap } from '../accel/kvm/x86/msr-filter.ts';
@@ -48,6 +49,7 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   /** How many interrupts each processor took; undefined where the kernel does not count them. */
   private taken: readonly ((() => number) | undefined)[] = [];
   private pit: KernelPit | undefined;
+  private readBack: PitReadBack | undefined;
   /** Levels that the kernel knows, a bit each. */
   private told = 0;
   private readonly routes: (MessageRoute | undefined)[] = [];
@@ -90,6 +92,7 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   bind(vcpus: readonly IrqchipVcpu[], arch: KvmArch): void {
     this.vcpus = vcpus;
     this.arch = arch;
+    if (this.vm && this.kind === 'on' && this.options.pit) this.readBack = new PitReadBack(this.vm, vcpus.length);
     this.taken = vcpus.map((vcpu) => vcpu.counter('irq_injections'));
   }
 
@@ -98,8 +101,10 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
     this.chipset = chipset;
     const { ioApic, pit, speaker, hpet, wiring } = chipset;
     if (ioApic) ioApic.onTable = () => this.tableChanged();
-    if (this.kind === 'on' && pit && this.options.pit)
-      this.pit = new KernelPit({ pit, speaker, hpet, clock: wiring.clock, ring: () => this.ring() });
+    if (this.kind === 'on' && pit && this.options.pit) {
+      const { clock } = wiring;
+      this.pit = new KernelPit({ pit, speaker, hpet, clock, readBack: () => this.readBack, ring: () => this.ring() });
+    }
     if (hpet) hpet.onLegacy = () => this.pit?.legacyChanged();
   }
 
@@ -131,6 +136,10 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
 
   endOfInterrupt(vector: number): void {
     this.chipset?.apicBus.endOfInterrupt(vector);
+  }
+
+  close(): void {
+    this.readBack?.close();
   }
 
   // What the chipset asks while they are away
@@ -167,6 +176,7 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
   private toKernel(): void {
     const { chipset, chips, vcpus } = this;
     if (!chipset || !chips) throw new Error('there is no board yet');
+    this.pit?.prepare();
     for (const { vcpu, state: cpu } of vcpus) {
       const apic = chipset.apics[this.indexOf(vcpu)];
       const current = apic.timer.currentCount();
@@ -243,6 +253,8 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
     });
     given.clear();
     this.parkAll();
+    // From here on the kernel makes no interrupt of the 8254's.
+    this.pit?.stop(chips);
     for (const vcpu of vcpus) vcpu.sync();
     const found = vcpus.map(({ vcpu, state }, n) => {
       const apic = chipset.apics[this.indexOf(vcpu)];
@@ -258,13 +270,15 @@ export class KernelIrqchip implements KvmIrqchip, ChipsElsewhere {
     chipset.go(undefined);
     const external = chipset.pic?.pending === true;
     for (const { apic, left, missed, waiting } of found) apic.adopt(left, missed, external, waiting);
-    if (this.kind === 'on') chipset.pic?.resumed();
+    if (this.kind !== 'on') return;
+    chipset.pic?.resumed();
+    chipset.pit?.resumed();
   }
 
   private fetchChips(chipset: PcChipset, chips: KernelChips): void {
     const { pic, ioApic } = chipset;
     chipset.silent = true;
-    this.pit?.home(chips);
+    this.pit?.home();
     chipset.silent = false;
     if (pic) {
       for (const chip of [ChipId.picMaster, ChipId.picSlave]) decodePic(chips.chip(chip), chip, pic.state);

@@ -3,31 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AcceleratorName } from '../../src/accel/switching.ts';
-import { missingFor } from '../../src/accel/kvm/x86/kernel-chips.ts';
 import { keepsInService } from '../../src/accel/kvm/x86/local-apic-probe.ts';
 import { openKvm } from '../../src/host/node/kvm/kvm-device.ts';
-import type { MachineConfig } from '../../src/machine/config.ts';
-import type { Machine } from '../../src/machine/machine.ts';
 import { openFfi } from '../../src/host/node/ffi.ts';
 import { CC, R } from '../../src/machine/x86-assembler.ts';
 import { CELL, Firmware, LAPIC, SIPI_PAGE, STARTED, until } from './irqchip-guest.ts';
-import { kvmMachine, type Printed } from './machine.ts';
-import { skip as noKvm } from './real-mode.ts';
-
-const KINDS = ['off', 'split', 'on'] as const;
-type Kind = (typeof KINDS)[number];
-
-/** Why a test with these controllers is skipped. */
-function skip(kind: Kind): string | false {
-  if (noKvm) return noKvm;
-  const kvm = openKvm();
-  try {
-    const missing = missingFor(kind, kvm);
-    return missing.length > 0 ? `needs ${missing.join(', ')}` : false;
-  } finally {
-    kvm.close();
-  }
-}
+import { type Kind, KINDS, type Running, skip, start } from './irqchip-machine.ts';
+import { kvmMachine } from './machine.ts';
 
 /** Whether a level-triggered interrupt comes once: see local-apic-probe.ts. */
 function comesOnce(kind: Kind): boolean {
@@ -74,44 +56,6 @@ test('how long the kernel polls before a processor sleeps can be changed while t
   await using _ = other;
   assert.throws(() => other.setHaltPoll(0), { code: 'halt-poll' });
 });
-
-interface Running {
-  readonly machine: Machine;
-  readonly printed: Printed;
-  readonly cell: (address: number) => number;
-  readonly set: (address: number, value: number) => void;
-  readonly show: () => string;
-  readonly printedIs: (text: string) => Promise<void>;
-}
-
-async function start(
-  kernelIrqchip: Kind,
-  firmware: Firmware,
-  config: Partial<MachineConfig> = {},
-): Promise<Running & AsyncDisposable> {
-  const { machine, printed } = await kvmMachine(firmware.bytes(), {
-    accel: ['kvm', 'jit'],
-    kernelIrqchip,
-    ...config,
-  });
-  const cell = (address: number) =>
-    new DataView(machine.readMemory(address, 4)?.slice().buffer as ArrayBuffer).getUint32(0, true);
-  const state = () =>
-    `printed '${printed.text}', cells ${Object.values(CELL).map(cell)}, ${machine.vcpus.map((vcpu) => vcpu.readRegister('rip').toString(16))}, ${machine.state} ${machine.error ?? ''}\n${machine.describe('lapic')}\n${machine.describe('pic')}`;
-  machine.start();
-  return {
-    machine,
-    printed,
-    show: state,
-    cell,
-    set: (address, value) => void machine.writeMemory(address, new Uint8Array(Uint32Array.of(value).buffer)),
-    printedIs: (text) =>
-      until(() => printed.text === text || machine.state !== 'running', state).then(() =>
-        assert.equal(printed.text, text, state()),
-      ),
-    [Symbol.asyncDispose]: () => machine.stop(),
-  };
-}
 
 /** A timer of the local APIC, periodic: `count` interrupts, each of which ends a HLT. */
 const periodic = (count: number) => {

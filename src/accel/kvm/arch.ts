@@ -97,6 +97,8 @@ export interface KvmIrqchip {
   acknowledge(cpu: number): number;
   /** The kernel's local controller has ended an interrupt that the board's waits for. */
   endOfInterrupt(vector: number): void;
+  /** Before the VM is closed. */
+  close(): void;
 }
 
 /** What an architecture does with exits and interrupts, where it is not the same for all. */

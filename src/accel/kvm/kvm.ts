@@ -84,7 +84,9 @@ export class KvmAccelerator implements SpaceAccelerator {
     try {
       arch.setUpVm(this.vm, { isa, cpus: states.length, kvm, irqchip: irqchip !== undefined, counterHz, identify });
       irqchip?.setUpVm(this.vm);
-      this.slots = new MemorySlots(space, this.vm, this.vm.checkExtension(Cap.nrMemslots) || 32);
+      // The last one is the irqchip's, which may have to show a processor of its own something.
+      const slots = (this.vm.checkExtension(Cap.nrMemslots) || 32) - (irqchip ? 1 : 0);
+      this.slots = new MemorySlots(space, this.vm, slots);
       // On the machine's own thread an exit is the shorter way.
       if (parts.threaded) this.bells = Bells.on(this.vm, board);
       for (const state of states) {
@@ -177,6 +179,7 @@ export class KvmAccelerator implements SpaceAccelerator {
   close(): void {
     for (const vcpu of this.vcpus) vcpu.close();
     this.bells?.close();
+    this.irqchip?.close();
     this.vm.close();
     this.kvm.close();
   }

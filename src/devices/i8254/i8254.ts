@@ -97,11 +97,20 @@ export class I8254 implements Device<typeof STATE> {
     this.timer.cancel();
     this.irq.set(false);
   }
-  /** Ticks until the interrupt rises next, where it does so periodically; Infinity: it does not. */
-  get nextRise(): number {
+  /** It has come back, with its wire as it is. */
+  comeBack(level: boolean): void {
+    this.irq.set(level);
+  }
+  /** When the interrupt rises the nth time, where it does so periodically; Infinity: it does not. */
+  riseTime(n: number): number {
     const { state } = this;
     if ((state.mode[0] !== 2 && state.mode[0] !== 3) || !state.loaded[0] || !state.gate[0]) return Infinity;
-    return state.count[0] - (this.ticksOf(0) % state.count[0]);
+    return OSCILLATOR.time(state.start[0] + n * state.count[0]);
+  }
+  /** How often it has risen by then; 0 where it does not. */
+  risesBy(time: number): number {
+    if (this.riseTime(0) === Infinity) return 0;
+    return Math.max(0, Math.floor((this.tick(time) - this.state.start[0]) / this.state.count[0]));
   }
 
   /** Drives GATE of a counter; those of 0 and 1 are tied high on a PC. */
@@ -197,8 +206,9 @@ export class I8254 implements Device<typeof STATE> {
     let rose = ring && level;
     if (state.mode[0] === 2 || state.mode[0] === 3) {
       const periods = state.loaded[0] ? Math.floor(this.ticksOf(0) / state.count[0]) : 0;
-      rose = periods !== state.periods;
-      state.periods = periods;
+      // Somebody else may have been a moment too early.
+      rose = periods > state.periods;
+      state.periods = Math.max(periods, state.periods);
     }
     // A pulse of one tick, or one that the timer came too late for: its edge counts.
     if (rose) {
@@ -211,8 +221,8 @@ export class I8254 implements Device<typeof STATE> {
   }
 
   /** The counters' clock. */
-  tick(): number {
-    return OSCILLATOR.ticks(this.wiring.clock.now());
+  tick(time = this.wiring.clock.now()): number {
+    return OSCILLATOR.ticks(time);
   }
 
   /** Ticks that the counter has counted. */
