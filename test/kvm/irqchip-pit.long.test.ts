@@ -1,4 +1,7 @@
-/** The 8254 between the kernel and us: its periods keep their phase, and what has ended does not end again. */
+/**
+ * The 8254 between the kernel and us: its periods keep their phase, and what has ended does not end again. Told by time
+ * stamps, so on a quiet host only.
+ */
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
