@@ -16,7 +16,7 @@ import type { HandlerKey, Operation } from '../isa.ts';
 import type { Decoded } from './decode.ts';
 import type { MemoryOperand, Operand, RegisterOperand } from './instance.ts';
 import { gatesOf } from './gates.ts';
-import type { Leaves } from './insn.ts';
+import type { Leaves } from './leaves.ts';
 import { isSegmented, Seg } from './state.ts';
 
 const NIBBLES = 4;

@@ -25,9 +25,22 @@ import {
 } from '../../ir/value.ts';
 import { faultWith } from './fault.ts';
 import { get } from './field.ts';
-import { type Descriptor, descriptor, dplOf, isPresent, isSegment, limitOf, setAccessed, typeOf } from './segment.ts';
+import {
+  baseOf,
+  cacheSegment,
+  type Descriptor,
+  descriptor,
+  dplOf,
+  isPresent,
+  isSegment,
+  limitOf,
+  nullSegment,
+  setAccessed,
+  typeOf,
+} from './segment.ts';
+import { Stack } from './stack.ts';
 import { Attr, Seg, Vector } from './state.ts';
-import { linearSum, type SystemCode } from './system-memory.ts';
+import { isLongMode, linearSum, type SystemCode } from './system-memory.ts';
 
 /** The linear address of a field of the task-state segment; faults where it does not reach to byte `last` of it. */
 function inTss(s: SystemCode, at: Value, last: Value, ext: Value): Value {
@@ -97,4 +110,49 @@ export function usableStack(s: SystemCode, d: Descriptor, selector: Value, dpl: 
   const mask = f.let(select(ne32(and32(high, 0x40_0000), 0), i64(0xffff_ffff), i64(0xffff)));
   const down = ne32(and32(type, Attr.conforming), 0);
   return { high, mask, limit: f.let(select(down, mask, extendU(limitOf(d.low, high)))) };
+}
+
+/** The stack of an inner privilege level, for elements of `bytes`. */
+export function innerStack(s: SystemCode, dpl: Value, bytes: Value): { readonly stack: Stack; install(): void } {
+  const { f } = s;
+  const long = f.let(isLongMode());
+  const sp = f.var(i64(0));
+  const selector = f.var(i32(0));
+  const low = f.var(i32(0));
+  const high = f.var(i32(0));
+  const mask = f.var(i64(-1));
+  const limit = f.var(i64(-1));
+  f.if(
+    long,
+    () => {
+      sp.set(longStackPointer(s, i32(0), dpl, i32(0)));
+      selector.set(dpl);
+    },
+    () => {
+      const inTss = tssStack(s, dpl, i32(0));
+      sp.set(inTss.sp);
+      selector.set(inTss.selector);
+      const error = f.let(and32(selector.value, 0xfffc));
+      f.if(eqz32(error), () => f.return(faultWith(Vector.ts, error)));
+      const d = stackDescriptor(s, selector.value, i32(0));
+      const usable = usableStack(s, d, selector.value, dpl, error);
+      low.set(d.low);
+      high.set(usable.high);
+      mask.set(usable.mask);
+      limit.set(usable.limit);
+    },
+  );
+  const base = select(long, i64(0), baseOf(low.value, high.value));
+  const stack = new Stack(s, base, sp.value, mask.value, bytes, eq32(dpl, 3), limit.value);
+  return {
+    stack,
+    install() {
+      f.if(
+        long,
+        () => f.call(nullSegment, i32(Seg.ss), dpl),
+        () => cacheSegment(f, i32(Seg.ss), selector.value, low.value, high.value),
+      );
+      stack.commit();
+    },
+  };
 }

@@ -21,7 +21,7 @@ import {
   xor,
   zext32,
 } from '../../ir/value.ts';
-import { setEflags } from './far.ts';
+import { setEflags } from './eflags.ts';
 import { fault } from './fault.ts';
 import { get, put } from './field.ts';
 import { eflagsImage } from './interrupt.ts';

@@ -36,7 +36,9 @@ import {
 } from '../../../ir/value.ts';
 import type { Size } from '../flags.ts';
 import { mulHighS, mulHighU, divide128 } from '../multiply.ts';
-import { RAX, RDX, signExtend, type X86Insn, zeroExtend } from '../insn.ts';
+import { signExtend, zeroExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
+import { RAX, RDX } from '../registers.ts';
 import { insn, type Row, type Traits } from '../opcode.ts';
 import { Eflags, Vector } from '../state.ts';
 

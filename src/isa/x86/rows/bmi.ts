@@ -33,7 +33,9 @@ import {
   xor,
 } from '../../../ir/value.ts';
 import type { Size } from '../flags.ts';
-import { RDX, type X86Insn, zeroExtend } from '../insn.ts';
+import { zeroExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
+import { RDX } from '../registers.ts';
 import { mulHighU } from '../multiply.ts';
 import { insn, type Row } from '../opcode.ts';
 import { crc32 } from '../simd/carryless.ts';

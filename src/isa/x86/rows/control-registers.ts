@@ -6,7 +6,9 @@
  */
 import { add, and, and32, eqz, eqz32, extendU, i32, i64, ne, or, shrU, wrap, zext32 } from '../../../ir/value.ts';
 import { hostCall, tlbFlush, tlbFlushPage } from '../../isa.ts';
-import { RAX, RCX, RDX, type X86Insn, zeroExtend } from '../insn.ts';
+import { zeroExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
+import { RAX, RCX, RDX } from '../registers.ts';
 import { isBase } from '../canonical.ts';
 import { HostCall } from '../msr.ts';
 import { debugDetected } from '../debug.ts';

@@ -22,8 +22,11 @@ import {
   type Value,
   wrap,
 } from '../../../ir/value.ts';
-import { farCall, farJump, farReturn, interruptReturn } from '../far.ts';
-import { RCX, type X86Insn, zeroExtend } from '../insn.ts';
+import { farCall, farJump } from '../far.ts';
+import { farReturn, interruptReturn } from '../far-return.ts';
+import { zeroExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
+import { RCX } from '../registers.ts';
 import { deliver, Source } from '../interrupt.ts';
 import { insn, type Row } from '../opcode.ts';
 import { resumeFromSmm } from '../smm.ts';

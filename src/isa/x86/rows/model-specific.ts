@@ -25,7 +25,8 @@ import {
   zext32,
 } from '../../../ir/value.ts';
 import { hostCall } from '../../isa.ts';
-import { RAX, RBX, RCX, RDX, type X86Insn } from '../insn.ts';
+import type { X86Insn } from '../insn.ts';
+import { RAX, RBX, RCX, RDX } from '../registers.ts';
 import { HostCall, readMsr, writeMsr } from '../msr.ts';
 import { timeStampNow } from '../time-stamp.ts';
 import { insn, type Row } from '../opcode.ts';

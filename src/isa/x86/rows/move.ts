@@ -23,7 +23,9 @@ import {
   wrap,
   xor,
 } from '../../../ir/value.ts';
-import { RAX, RBP, RDX, RSP, signExtend, type X86Insn, zeroExtend } from '../insn.ts';
+import { signExtend, zeroExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
+import { RAX, RBP, RDX, RSP } from '../registers.ts';
 import { insn, type Row } from '../opcode.ts';
 import { Eflags, Seg, Vector } from '../state.ts';
 import { swap32, swap64 } from '../swap.ts';

@@ -31,7 +31,8 @@ import {
   xor,
   zext32,
 } from '../../../ir/value.ts';
-import { RAX, RDX, type X86Insn } from '../insn.ts';
+import type { X86Insn } from '../insn.ts';
+import { RAX, RDX } from '../registers.ts';
 import { insn, type Row } from '../opcode.ts';
 import {
   AREA_BYTES,

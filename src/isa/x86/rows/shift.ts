@@ -34,7 +34,8 @@ import {
   xor,
 } from '../../../ir/value.ts';
 import { type Kind, resultOf, type Size, sizeOf } from '../flags.ts';
-import { signExtend, type X86Insn, zeroExtend } from '../insn.ts';
+import { signExtend, zeroExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
 import { insn, type Row } from '../opcode.ts';
 import type { MemoryOperand } from '../instance.ts';
 import { Eflags } from '../state.ts';

@@ -23,7 +23,9 @@ import {
 } from '../../../ir/value.ts';
 import * as op from '../../../ir/op.ts';
 import { i64x2, shuffleLanes, zero } from '../../../ir/vector.ts';
-import { RDI, type X86Insn, XMM, YMMH, zeroExtend } from '../insn.ts';
+import { zeroExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
+import { RDI, XMM, YMMH } from '../registers.ts';
 import { insn, type Row } from '../opcode.ts';
 import { low, pmovmskb as mmxMask, widen } from '../simd/mmx.ts';
 import { movddup, movhlps, movmskpd, movmskps, movshdup, movsldup, pmovmskb, punpcklqdq } from '../simd/shuffle.ts';

@@ -5,7 +5,8 @@
  */
 import { and32, extendU, i32, or, select, type Value, wrap } from '../../../ir/value.ts';
 import type { IrFunction } from '../../../ir/code.ts';
-import { RAX, RCX, RDX, type X86Insn, XMM } from '../insn.ts';
+import type { X86Insn } from '../insn.ts';
+import { RAX, RCX, RDX, XMM } from '../registers.ts';
 import type { Row } from '../opcode.ts';
 import * as aes from '../simd/aes.ts';
 import * as A from '../simd/arithmetic.ts';

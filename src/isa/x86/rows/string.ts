@@ -37,7 +37,9 @@ import {
 } from '../../../ir/value.ts';
 import { plainPlace, portRead, portWrite } from '../../isa.ts';
 import { checkIo } from '../io.ts';
-import { RAX, RCX, RDI, RDX, RSI, type X86Insn, zeroExtend } from '../insn.ts';
+import { zeroExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
+import { RAX, RCX, RDI, RDX, RSI } from '../registers.ts';
 import type { Size } from '../flags.ts';
 import { insn, type Row } from '../opcode.ts';
 import { Seg } from '../state.ts';

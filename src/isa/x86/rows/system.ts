@@ -26,7 +26,8 @@ import {
   zext32,
 } from '../../../ir/value.ts';
 import { hypercall } from '../hypercall.ts';
-import { RAX, RBX, RCX, RDX, RSI, RSP, type X86Insn } from '../insn.ts';
+import type { X86Insn } from '../insn.ts';
+import { RAX, RBX, RCX, RDX, RSI, RSP } from '../registers.ts';
 import { insn, type Row } from '../opcode.ts';
 import { Cr0, Eflags } from '../state.ts';
 import { sysenter, sysexit, syscall, sysret } from '../syscall.ts';

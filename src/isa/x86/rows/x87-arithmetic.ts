@@ -8,7 +8,8 @@
  */
 import * as op from '../../../ir/op.ts';
 import { and, and32, eqz32, extendU, i32, i64, type Value, wrap } from '../../../ir/value.ts';
-import { signExtend, type X86Insn } from '../insn.ts';
+import { signExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
 import { insn, type Row, withTraits } from '../opcode.ts';
 import {
   begin,

@@ -26,7 +26,8 @@ import {
 } from '../../../ir/value.ts';
 import { F64 } from '../../softfloat/format.ts';
 import { get, put } from '../field.ts';
-import { signExtend, type X86Insn } from '../insn.ts';
+import { signExtend } from '../extend.ts';
+import type { X86Insn } from '../insn.ts';
 import { insn, type Row, withTraits } from '../opcode.ts';
 import { BIAS, INDEFINITE, INTEGER_BIT, RC, write } from '../x87/format.ts';
 import { within } from '../x87/core.ts';
