@@ -16,6 +16,8 @@ import { describe } from './machine-describe.ts';
 import type { MachineHost } from './machine-host.ts';
 import { kernelCounters, kvmStatistics } from './kvm-statistics.ts';
 import { assemble } from './machine-assemble.ts';
+import { MachineListeners } from './machine-listeners.ts';
+import { readMemory, writeMemory } from './machine-memory.ts';
 import { type MachineParts, view } from './machine-parts.ts';
 
 /** What has been asked of a machine while a vCPU was running. */
@@ -48,7 +50,7 @@ export class Machine implements MachineApi {
   private readonly log: DeviceLog;
   private readonly resetCpus: () => void;
   private readonly chips: () => void;
-  private readonly listeners = new Map<keyof MachineEvents, Set<(value: never) => void>>();
+  private readonly listeners = new MachineListeners();
   private current: RunState = 'prelaunch';
   /** The run loop's life, while it lives. */
   private running: Promise<void> | undefined;
@@ -200,29 +202,15 @@ export class Machine implements MachineApi {
   }
 
   readMemory(address: number, length: number): Uint8Array | undefined {
-    const pieces = this.accel.space.pieces(address, length);
-    if (!pieces) return this.board.bus.peek(address, length)?.slice();
-    const bytes = new Uint8Array(length);
-    for (const piece of pieces) bytes.set(piece.bytes, piece.address - address);
-    return bytes;
+    return readMemory(this.accel, this.board, address, length);
   }
 
   writeMemory(address: number, data: Uint8Array): boolean {
-    const pieces = this.accel.space.pieces(address, data.length, true);
-    if (!pieces) return false;
-    for (const piece of pieces) {
-      const at = piece.address - address;
-      piece.bytes.set(data.subarray(at, at + piece.bytes.length));
-    }
-    this.accel.written(address, data.length);
-    return true;
+    return writeMemory(this.accel, address, data);
   }
 
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void {
-    const set = this.listeners.get(event) ?? new Set();
-    this.listeners.set(event, set);
-    set.add(listener);
-    return () => set.delete(listener);
+    return this.listeners.add(event, listener);
   }
 
   describe(topic: MachineTopic): string {
@@ -308,7 +296,7 @@ export class Machine implements MachineApi {
     } else if (this.acts.reboot === 'shutdown') this.off('guest-reset');
     else {
       this.resetAll();
-      this.emit('reset', { cause: 'guest-reset' });
+      this.listeners.tell('reset', { cause: 'guest-reset' });
       // A machine that stood still stands ready again, as QEMU's does.
       if (this.current === 'suspended') this.halt('prelaunch');
       else if (this.current !== 'running') this.enter('prelaunch');
@@ -332,19 +320,19 @@ export class Machine implements MachineApi {
 
   private panicked(event: 'panicked' | 'crashloaded'): void {
     if (event === 'panicked' && panicAction(this.acts) !== 'run') this.ask({ kind: 'panic' });
-    else this.emit('panic', { event, action: 'run' });
+    else this.listeners.tell('panic', { event, action: 'run' });
   }
 
   private endOfPanic(): void {
     const action = panicAction(this.acts);
-    this.emit('panic', { event: 'panicked', action });
+    this.listeners.tell('panic', { event: 'panicked', action });
     if (action === 'pause') this.halt('guest-panicked');
     else if (action === 'poweroff') this.off('guest-panic', { code: this.acts.panic === 'exit-failure' ? 1 : 0 });
   }
 
   private watchdog(): void {
     const { watchdog: action } = this.acts;
-    this.emit('watchdog', { action });
+    this.listeners.tell('watchdog', { action });
     if (action === 'reset') this.ask({ kind: 'reset' });
     else if (action === 'shutdown') this.powerdown();
     else if (action === 'poweroff') this.ask({ kind: 'poweroff', code: 0, ends: true });
@@ -355,7 +343,7 @@ export class Machine implements MachineApi {
 
   private off(cause: ShutdownCause, { code = 0, ends = false } = {}): void {
     if (this.acts.shutdown === 'pause' && !ends) {
-      this.emit('off', { cause, stays: true });
+      this.listeners.tell('off', { cause, stays: true });
       this.halt('shutdown');
     } else {
       this.goodbye(cause);
@@ -367,7 +355,7 @@ export class Machine implements MachineApi {
   private goodbye(cause: ShutdownCause): void {
     if (this.saidGoodbye) return;
     this.saidGoodbye = true;
-    this.emit('off', { cause, stays: false });
+    this.listeners.tell('off', { cause, stays: false });
   }
 
   private fail(error: unknown): void {
@@ -383,7 +371,7 @@ export class Machine implements MachineApi {
   private announce(cause: ShutdownCause, code: number): void {
     if (this.announced) return;
     this.announced = true;
-    this.emit('shutdown', { cause, code });
+    this.listeners.tell('shutdown', { cause, code });
   }
 
   private async close(cause: ShutdownCause): Promise<void> {
@@ -407,11 +395,6 @@ export class Machine implements MachineApi {
   private enter(state: RunState): void {
     if (this.current === state) return;
     this.current = state;
-    this.emit('state', state);
-  }
-
-  private emit<K extends keyof MachineEvents>(event: K, value: MachineEvents[K]): void {
-    for (const listener of [...(this.listeners.get(event) ?? [])])
-      (listener as (value: MachineEvents[K]) => void)(value);
+    this.listeners.tell('state', state);
   }
 }

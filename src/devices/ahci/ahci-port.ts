@@ -13,6 +13,7 @@ import { COMMAND, STATUS } from '../../hw/ata/ata.ts';
 import { AtaDisk } from '../../hw/ata/ata-disk.ts';
 import type { AtaDrive, AtaHost } from '../../hw/ata/ata-drive.ts';
 import { PHASE } from '../../hw/ata/ata-state.ts';
+import { writeRegister } from '../../hw/ata/command-block.ts';
 import type { Device, DeviceLog, Dma, Mmio } from '../../hw/device.ts';
 import { gather, lengthOf, scatter } from '../../hw/virtqueue.ts';
 import { create } from '../../state/layout.ts';
@@ -185,10 +186,10 @@ export class AhciPort implements Device<typeof STATE>, AtaHost, PortRegisters {
       state.tfd |= STATUS.BSY;
       // Both bytes of each register, the older first.
       for (const [register, low, high] of TASK_FILE) {
-        drive.writeRegister(register, frame[high]);
-        drive.writeRegister(register, frame[low]);
+        writeRegister(drive.state, register, frame[high]);
+        writeRegister(drive.state, register, frame[low]);
       }
-      drive.writeRegister(6, frame[7]);
+      writeRegister(drive.state, 6, frame[7]);
       drive.execute(frame[2]);
     }
   }

@@ -15,6 +15,7 @@ import type { Device, DeviceLog, IrqLine, Mmio } from '../../hw/device.ts';
 import type { IsaDmaChannel } from '../../hw/isa-dma.ts';
 import { create } from '../../state/layout.ts';
 import { commandOf, OP, ST0, ST1, ST3 } from './commands.ts';
+import { controllerCommand } from './controller-commands.ts';
 import { BUSY, DOR, mainStatus, PHASE, STATE } from './fdc-state.ts';
 import { type FloppyDrive, SECTOR } from './floppy-drive.ts';
 import { mediumTask, workOnMedium } from './medium-task.ts';
@@ -205,66 +206,32 @@ export class Fdc implements Device<typeof STATE> {
 
   private execute(op: number): void {
     const { state } = this;
-    const [first, a, b, c] = state.command;
+    const [, a, b] = state.command;
     const drive = (a ?? 0) & 3;
     switch (op) {
-      case OP.SPECIFY:
-        state.specify = [a, b];
-        state.noDma = b & 1;
-        this.idle();
-        break;
       case OP.SENSE_DRIVE:
         this.result(this.driveStatus(a));
-        break;
+        return;
       case OP.SENSE_INTERRUPT:
         this.senseInterrupt();
-        break;
+        return;
       case OP.RECALIBRATE:
         this.seek(drive, 0, drive);
-        break;
+        return;
       case OP.SEEK:
         this.seek(drive, b, a & 7);
-        break;
+        return;
       case OP.RELATIVE_SEEK_OUT:
         this.seek(drive, (state.tracks[drive & 1] ?? 0) - b, a & 7);
-        break;
+        return;
       case OP.RELATIVE_SEEK_IN:
         this.seek(drive, (state.tracks[drive & 1] ?? 0) + b, a & 7);
-        break;
-      case OP.DUMP_REGISTERS:
-        this.result(
-          ...[state.tracks[0], state.tracks[1], 0, 0, state.specify[0], (state.specify[1] & 0xfe) | (state.noDma ^ 1)],
-          ...[state.lastSector, (state.lock << 7) | (state.perpendicular << 2), state.configure, state.precompensation],
-        );
-        break;
-      case OP.VERSION:
-        this.result(0x90);
-        break;
-      case OP.PART_ID:
-        this.result(0x41);
-        break;
-      case OP.PERPENDICULAR:
-        state.perpendicular = a & 0x1f;
-        this.idle();
-        break;
-      case OP.CONFIGURE:
-        state.configure = b;
-        state.precompensation = c;
-        this.idle();
-        break;
-      case OP.LOCK:
-        state.lock = first >> 7;
-        this.result(state.lock << 4);
-        break;
-      case OP.POWERDOWN:
-        this.result(a);
-        break;
-      case OP.OPTION:
-        this.idle();
-        break;
-      default:
-        this.begin(op);
+        return;
     }
+    const results = controllerCommand(op, state);
+    if (!results) this.begin(op);
+    else if (results.length > 0) this.result(...results);
+    else this.idle();
   }
 
   private idle(): void {

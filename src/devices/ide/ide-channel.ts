@@ -12,6 +12,7 @@ import { readU32 } from '../../bits/endian.ts';
 import { COMMAND, DEVICE, STATUS } from '../../hw/ata/ata.ts';
 import type { AtaDrive, AtaHost } from '../../hw/ata/ata-drive.ts';
 import { PHASE } from '../../hw/ata/ata-state.ts';
+import { readRegister, writeRegister } from '../../hw/ata/command-block.ts';
 import type { AccessSize, Device, DeviceLog, Dma, IrqLine, Mmio } from '../../hw/device.ts';
 import type { Segment } from '../../hw/virtqueue.ts';
 import { create, layout, u1, u8, u32 } from '../../state/layout.ts';
@@ -162,7 +163,7 @@ export class IdeChannel implements Device<typeof STATE>, AtaHost {
     const drive = this.selected;
     if (register === 0) return 0xff; // the data register has no bytes
     if (!drive) return 0;
-    const value = drive.readRegister(register, (this.state.control & CONTROL.HOB) !== 0);
+    const value = readRegister(drive.state, register, (this.state.control & CONTROL.HOB) !== 0);
     if (register === 7) drive.setInterrupt(false);
     return value;
   }
@@ -172,7 +173,7 @@ export class IdeChannel implements Device<typeof STATE>, AtaHost {
     state.control &= ~CONTROL.HOB;
     if (register === 7) this.command(value);
     if (register === 0 || register === 7 || this.selected?.busy) return;
-    for (const drive of this.drives) drive?.writeRegister(register, value);
+    for (const drive of this.drives) if (drive) writeRegister(drive.state, register, value);
     if (register !== 6) return;
     state.selected = value & DEVICE.DEV ? 1 : 0;
     this.output();
@@ -185,7 +186,7 @@ export class IdeChannel implements Device<typeof STATE>, AtaHost {
       // Both drives run it; the first one answers for both.
       this.drives[1]?.softReset();
       this.state.selected = this.drives[0] ? 0 : 1;
-      for (const each of this.drives) each?.writeRegister(6, 0);
+      for (const each of this.drives) if (each) writeRegister(each.state, 6, 0);
     }
     this.selected?.execute(command);
   }
@@ -201,9 +202,10 @@ export class IdeChannel implements Device<typeof STATE>, AtaHost {
     state.control = value;
     if (rises || falls) {
       for (const drive of this.drives) {
-        drive?.softReset();
-        if (rises && drive) drive.state.status = STATUS.BSY;
-        if (falls) drive?.writeRegister(6, 0);
+        if (!drive) continue;
+        drive.softReset();
+        if (rises) drive.state.status = STATUS.BSY;
+        if (falls) writeRegister(drive.state, 6, 0);
       }
       state.selected = 0;
       state.bmStatus &= ~BM_STATUS.ACTIVE;

@@ -14,7 +14,8 @@ import { COMMAND, DEVICE, defaultGeometry, ERROR, type Geometry, READY, SECTOR }
 import { AtaDrive, CHUNK } from './ata-drive.ts';
 import { ataLayout, PHASE } from './ata-state.ts';
 import { type AtaDiskOptions, identifyDisk, LBA28_LIMIT, MAX_MULTIPLE } from './identify.ts';
-import { SMART, smartData, smartLog, smartThresholds } from './smart.ts';
+import { setFeatures } from './set-features.ts';
+import { smartCommand } from './smart.ts';
 
 const STATE = ataLayout('ata-disk', {
   multiple: initially(u8, MAX_MULTIPLE), // sectors of a block of READ MULTIPLE; 0 when it is off
@@ -297,99 +298,17 @@ export class AtaDisk extends AtaDrive {
   }
 
   private setFeatures(): void {
-    const { state } = this;
-    switch (state.features & 0xff) {
-      case 0x02:
-        state.writeCache = 1;
-        this.complete();
-        return;
-      case 0x82: // write cache off: what is in it goes to the disk first
-        state.writeCache = 0;
-        this.start(PHASE.WORK);
-        return;
-      case 0x03: {
-        const mode = state.count & 0xff;
-        const limit = TRANSFER_MODES[mode >> 3];
-        if (limit === undefined || (mode & 7) > limit) {
-          this.abort();
-          return;
-        }
-        state.mode = mode;
-        this.complete();
-        return;
-      }
-      case 0x05: // advanced power management, acoustics, look-ahead, power-on defaults, release interrupts: taken
-      case 0x85:
-      case 0x42:
-      case 0xc2:
-      case 0x55:
-      case 0xaa:
-      case 0x66:
-      case 0xcc:
-      case 0x67:
-      case 0x69:
-      case 0x96:
-      case 0x9a:
-        this.complete();
-        return;
-      default:
-        this.abort();
-        return;
-    }
+    const outcome = setFeatures(this.state);
+    if (outcome === 'abort') this.abort();
+    else if (outcome === 'flush') this.start(PHASE.WORK);
+    else this.complete();
   }
 
   private smart(): void {
-    const { state } = this;
-    const command = state.features & 0xff;
-    if ((state.lbaMid & 0xff) !== SMART.KEY_MID || (state.lbaHigh & 0xff) !== SMART.KEY_HIGH) {
-      this.abort();
-      return;
-    }
-    if (!state.smart && command !== SMART.ENABLE) {
-      this.abort();
-      return;
-    }
-    switch (command) {
-      case SMART.ENABLE:
-      case SMART.DISABLE:
-        state.smart = command === SMART.ENABLE ? 1 : 0;
-        this.complete();
-        return;
-      case SMART.AUTOSAVE:
-        if ((state.count & 0xff) !== 0 && (state.count & 0xff) !== 0xf1) {
-          this.abort();
-          return;
-        }
-        state.autosave = state.count & 0xff ? 1 : 0;
-        this.complete();
-        return;
-      case SMART.RETURN_STATUS:
-        this.complete(); // the key stays: no threshold is exceeded
-        return;
-      case SMART.READ_DATA:
-        this.offer(smartData(state.autosave === 1, state.selfTests), SECTOR);
-        return;
-      case SMART.READ_THRESHOLDS:
-        this.offer(smartThresholds(), SECTOR);
-        return;
-      case SMART.READ_LOG: {
-        const data = smartLog(state.lbaLow & 0xff, state.selfTests);
-        if (data) this.offer(data, SECTOR);
-        else this.abort();
-        return;
-      }
-      case SMART.EXECUTE_OFFLINE:
-        if (![0, 1, 0x81].includes(state.lbaLow & 0xff)) {
-          this.abort();
-          return;
-        }
-        if (state.lbaLow & 0x7f) state.selfTests = Math.min(0xffff, state.selfTests + 1);
-        this.complete();
-        return;
-      default:
-        this.abort();
-        return;
-    }
+    const outcome = smartCommand(this.state);
+    if (outcome === 'abort') this.abort();
+    else if (outcome === 'complete') this.complete();
+    else this.offer(outcome, SECTOR);
   }
 
   /** The 512 bytes of IDENTIFY DEVICE. */
@@ -397,9 +316,6 @@ export class AtaDisk extends AtaDrive {
     return identifyDisk(this.state, this.capacity, this.geometry, this.options, this.host.queueDepth);
   }
 }
-
-/** The highest mode of each kind that SET FEATURES may choose: PIO default, PIO, single-word, multi-word, Ultra DMA. */
-const TRANSFER_MODES: Readonly<Record<number, number>> = { 0: 1, 1: 4, 2: 2, 4: 2, 8: 5 };
 
 function isVerify(command: number): boolean {
   return (

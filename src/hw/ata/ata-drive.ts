@@ -15,7 +15,7 @@
 import { reset, type StateOf } from '../../state/layout.ts';
 import type { Device, DeviceLog, Dma } from '../device.ts';
 import { gather, lengthOf, type Segment, scatter } from '../virtqueue.ts';
-import { DEVICE, ERROR, READY, STATUS } from './ata.ts';
+import { ERROR, READY, STATUS } from './ata.ts';
 import { type AtaLayout, PHASE } from './ata-state.ts';
 
 /** Data is moved in pieces of at most this many bytes. */
@@ -389,31 +389,8 @@ export abstract class AtaDrive implements Device {
     this.fail(ERROR.ABRT);
   }
 
-  /** The command block: registers 1 (features/error) to 6 (device), as the host writes them. */
-  writeRegister(register: number, value: number): void {
-    const { state } = this;
-    if (register === 6) {
-      state.device = value | DEVICE.OBSOLETE;
-      return;
-    }
-    const name = FIFOS[register - 1];
-    if (name) state[name] = ((state[name] << 8) | value) & 0xffff;
-  }
-
-  /** `previous` is the HOB bit: what was written before the last byte. */
-  readRegister(register: number, previous: boolean): number {
-    const { state } = this;
-    if (register === 1) return previous ? state.features >> 8 : state.error;
-    if (register === 6) return state.device;
-    if (register === 7) return state.status;
-    const name = FIFOS[register - 1];
-    return name ? (previous ? state[name] >> 8 : state[name] & 0xff) : 0;
-  }
-
   /** Sets the low bytes of the address registers. */
   protected setRegisters(count: number, low: number, mid: number, high: number): void {
     Object.assign(this.state, { count, lbaLow: low, lbaMid: mid, lbaHigh: high });
   }
 }
-
-const FIFOS = ['features', 'count', 'lbaLow', 'lbaMid', 'lbaHigh'] as const;

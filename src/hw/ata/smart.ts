@@ -6,7 +6,7 @@
 import { writeU16 } from '../../bits/endian.ts';
 import { SECTOR } from './ata.ts';
 
-export const SMART = {
+const SMART = {
   READ_DATA: 0xd0,
   READ_THRESHOLDS: 0xd1,
   AUTOSAVE: 0xd2,
@@ -38,7 +38,7 @@ function checksum(data: Uint8Array): Uint8Array {
   return data;
 }
 
-export function smartData(autosave: boolean, tests: number): Uint8Array {
+function smartData(autosave: boolean, tests: number): Uint8Array {
   const data = new Uint8Array(SECTOR);
   data[0] = 1; // revision
   ATTRIBUTES.forEach(([id, flags, value, raw], i) => {
@@ -54,7 +54,7 @@ export function smartData(autosave: boolean, tests: number): Uint8Array {
   return checksum(data);
 }
 
-export function smartThresholds(): Uint8Array {
+function smartThresholds(): Uint8Array {
   const data = new Uint8Array(SECTOR);
   data[0] = 1;
   ATTRIBUTES.forEach(([id, , , , threshold], i) => {
@@ -64,7 +64,7 @@ export function smartThresholds(): Uint8Array {
 }
 
 /** A log's first sector; undefined when there is no such log. `tests` self-tests have run. */
-export function smartLog(log: number, tests: number): Uint8Array | undefined {
+function smartLog(log: number, tests: number): Uint8Array | undefined {
   const data = new Uint8Array(SECTOR);
   switch (log) {
     case 0: // directory: logs 1 and 6 have a sector each
@@ -82,5 +82,48 @@ export function smartLog(log: number, tests: number): Uint8Array | undefined {
       return checksum(data);
     default:
       return undefined;
+  }
+}
+
+/** What of a disk's state the commands read and change. */
+export interface SmartState {
+  readonly features: number;
+  readonly count: number;
+  readonly lbaLow: number;
+  readonly lbaMid: number;
+  readonly lbaHigh: number;
+  smart: number;
+  autosave: number;
+  selfTests: number;
+}
+
+/** How a SMART command ends; bytes: they are offered to the host. */
+export function smartCommand(state: SmartState): 'complete' | 'abort' | Uint8Array {
+  const command = state.features & 0xff;
+  if ((state.lbaMid & 0xff) !== SMART.KEY_MID || (state.lbaHigh & 0xff) !== SMART.KEY_HIGH) return 'abort';
+  if (!state.smart && command !== SMART.ENABLE) return 'abort';
+  switch (command) {
+    case SMART.ENABLE:
+    case SMART.DISABLE:
+      state.smart = command === SMART.ENABLE ? 1 : 0;
+      return 'complete';
+    case SMART.AUTOSAVE:
+      if ((state.count & 0xff) !== 0 && (state.count & 0xff) !== 0xf1) return 'abort';
+      state.autosave = state.count & 0xff ? 1 : 0;
+      return 'complete';
+    case SMART.RETURN_STATUS:
+      return 'complete'; // the key stays: no threshold is exceeded
+    case SMART.READ_DATA:
+      return smartData(state.autosave === 1, state.selfTests);
+    case SMART.READ_THRESHOLDS:
+      return smartThresholds();
+    case SMART.READ_LOG:
+      return smartLog(state.lbaLow & 0xff, state.selfTests) ?? 'abort';
+    case SMART.EXECUTE_OFFLINE:
+      if (![0, 1, 0x81].includes(state.lbaLow & 0xff)) return 'abort';
+      if (state.lbaLow & 0x7f) state.selfTests = Math.min(0xffff, state.selfTests + 1);
+      return 'complete';
+    default:
+      return 'abort';
   }
 }
