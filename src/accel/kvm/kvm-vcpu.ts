@@ -12,7 +12,8 @@ import { Errno, ExitReason, InternalError, Run } from './abi.ts';
 import { SlowKvm } from '../emulation-share.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { ExitCounts } from './exit-counts.ts';
-import { failedInstruction, failure, serveMemory, servePorts } from './exit-accesses.ts';
+import { failedInstruction, failure } from './exit-accesses.ts';
+import { ExitAnswers } from './exit-answers.ts';
 import { KvmError, type KvmVcpuPort, type KvmVcpuThread } from './port.ts';
 import type { KvmVcpuParts } from './vcpu-parts.ts';
 
@@ -35,13 +36,10 @@ export class KvmVcpu implements StateVcpu {
   readonly state: CpuState;
   readonly counts = new ExitCounts();
   private readonly parts: KvmVcpuParts;
+  private readonly answers: ExitAnswers;
   readonly port: KvmVcpuPort;
   private holder: Holder = 'memory';
-  /** The exit that was served last takes effect when KVM is entered again. */
-  private pending = false;
   private kicked = false;
-  /** A device is being asked: this is a call from within. */
-  private serving = false;
   /** Whether KVM can run the state is to be looked at anew. */
   private doubtful = false;
   private readonly speed: SlowKvm | undefined;
@@ -52,6 +50,7 @@ export class KvmVcpu implements StateVcpu {
 
   constructor(parts: KvmVcpuParts) {
     this.parts = parts;
+    this.answers = new ExitAnswers(parts);
     this.port = parts.port;
     this.state = parts.state;
     this.index = parts.state.index;
@@ -103,7 +102,7 @@ export class KvmVcpu implements StateVcpu {
 
   refresh(): void {
     this.park();
-    if (!this.serving) this.finish();
+    if (!this.answers.within) this.finish();
     this.parts.refresh(this.state);
     if (this.holder === 'kvm') this.parts.arch.forget(this.port);
     this.holder = 'memory';
@@ -111,7 +110,7 @@ export class KvmVcpu implements StateVcpu {
 
   sync(): void {
     this.park();
-    if (!this.serving) this.finish();
+    if (!this.answers.within) this.finish();
     if (this.holder !== 'kvm') return;
     this.parts.irqchip?.storeCpu(this.port, this.state);
     this.parts.arch.store(this.port, this.state);
@@ -265,7 +264,7 @@ export class KvmVcpu implements StateVcpu {
   /** Runs for a moment in KVM. False where it may not now. */
   settle(): boolean {
     this.park();
-    if (this.serving || this.holder === 'memory' || this.brought?.kind === 'stopped') return false;
+    if (this.answers.within || this.holder === 'memory' || this.brought?.kind === 'stopped') return false;
     const { port, parts, index } = this;
     const { board } = parts;
     try {
@@ -302,7 +301,7 @@ export class KvmVcpu implements StateVcpu {
   private came(errno: number): Exit | undefined {
     const { state, port, parts, counts } = this;
     const { board, events } = parts;
-    this.pending = false;
+    this.answers.pending = false;
     this.holder = 'kvm';
     if (errno === Errno.eintr || errno === Errno.eagain) {
       counts.interrupted++;
@@ -319,7 +318,7 @@ export class KvmVcpu implements StateVcpu {
     const { run } = port;
     const reason = run.getUint32(Run.exitReason, true);
     counts.exit(reason);
-    if (this.answer(reason)) return undefined;
+    if (this.answers.answer(reason)) return undefined;
     switch (reason) {
       case ExitReason.hlt:
         state.setWord(state.isa.fields.waiting, 1);
@@ -346,38 +345,9 @@ export class KvmVcpu implements StateVcpu {
     }
   }
 
-  private answer(reason: number): boolean {
-    this.serving = true;
-    try {
-      this.pending = this.device(reason);
-      return this.pending;
-    } finally {
-      this.serving = false;
-    }
-  }
-
-  /** What a device or the board answers; false: it is another exit. */
-  private device(reason: number): boolean {
-    const { state, port, parts } = this;
-    const { board } = parts;
-    const { run } = port;
-    if (reason === ExitReason.io) servePorts(board, run);
-    else if (reason === ExitReason.mmio) serveMemory(board, state.isa, run);
-    else return parts.events.serve(port, state, board, reason);
-    return true;
-  }
-
-  /** Lets what was answered last take effect, and nothing else run. */
   private finish(): void {
-    const { port } = this;
-    while (this.pending) {
-      port.kick();
-      const errno = port.enter();
-      if (errno === Errno.eintr) this.pending = false;
-      else if (errno !== 0) throw this.failed(`KVM_RUN failed with error ${errno}`);
-      // An access in several parts.
-      else this.answer(port.run.getUint32(Run.exitReason, true));
-    }
+    const errno = this.answers.finish();
+    if (errno !== 0) throw this.failed(`KVM_RUN failed with error ${errno}`);
   }
 
   private emulate(why: string): Exit | undefined {
@@ -393,7 +363,7 @@ export class KvmVcpu implements StateVcpu {
   private failed(what: string): KvmError {
     let where = '';
     try {
-      this.pending = false;
+      this.answers.pending = false;
       this.sync();
       where = ` at pc 0x${this.state.pc.toString(16)}`;
     } catch {
