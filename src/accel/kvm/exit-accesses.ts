@@ -64,3 +64,13 @@ export function failure(reason: number, run: DataView): string {
       return `KVM left for ${EXIT_NAMES[reason] ?? `reason ${reason}`}, which nobody here serves`;
   }
 }
+
+/** Errors of KVM_RUN that a host's state or a mistake here explains. */
+const RUN_ERRORS: Readonly<Record<number, string>> = {
+  5: 'EIO: the kernel found a mistake of its own in this VM; its log says more',
+  12: 'ENOMEM: the kernel has no memory left for it',
+  14: 'EFAULT: there is no memory behind an address of the guest’s',
+  22: 'EINVAL: the registers do not fit together',
+  133: 'EHWPOISON: the host’s memory is broken there',
+};
+export const runFailed = (errno: number): string => `KVM_RUN failed: ${RUN_ERRORS[errno] ?? `error ${errno}`}`;

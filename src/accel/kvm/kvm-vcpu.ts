@@ -12,7 +12,7 @@ import { Errno, ExitReason, InternalError, Run } from './abi.ts';
 import { SlowKvm } from '../emulation-share.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { ExitCounts } from './exit-counts.ts';
-import { failedInstruction, failure } from './exit-accesses.ts';
+import { failedInstruction, failure, runFailed } from './exit-accesses.ts';
 import { ExitAnswers } from './exit-answers.ts';
 import { KvmError, type KvmVcpuPort, type KvmVcpuThread } from './port.ts';
 import type { KvmVcpuParts } from './vcpu-parts.ts';
@@ -173,20 +173,23 @@ export class KvmVcpu implements StateVcpu {
     if (exit) return exit;
     thread.enter();
     this.away = true;
+    this.holder = 'kvm';
     return { kind: 'away' };
   }
 
   /** Serves what the thread came back with; false: it is still away. */
   private return(thread: KvmVcpuThread): boolean {
+    // One that has died is not away.
+    this.away = false;
     const errno = thread.result();
     if (errno === undefined) {
+      this.away = true;
       const { slots, events, irqchip } = this.parts;
       const stopped = this.state.stopped && !irqchip;
       if (this.kicked || stopped || slots.stale || events.calls(this.state)) this.port.kick();
       if (this.speed?.look(this.parts.board.now())) this.parts.slow(this.speed.rate);
       return false;
     }
-    this.away = false;
     this.brought = this.came(errno);
     return true;
   }
@@ -197,8 +200,8 @@ export class KvmVcpu implements StateVcpu {
     if (!thread || !this.away) return;
     const { board, parked } = this.parts;
     this.port.kick();
-    const errno = thread.wait();
     this.away = false;
+    const errno = thread.wait();
     const serve = () => this.came(errno);
     this.brought = board.as ? board.as(this.index, serve) : serve();
     parked(this.index);
@@ -308,7 +311,7 @@ export class KvmVcpu implements StateVcpu {
       events.leave(port, state, board);
       return { kind: 'budget' };
     }
-    if (errno !== 0) throw this.failed(`KVM_RUN failed with error ${errno}`);
+    if (errno !== 0) throw this.failed(runFailed(errno));
     events.leave(port, state, board);
     return this.serve();
   }
@@ -347,7 +350,7 @@ export class KvmVcpu implements StateVcpu {
 
   private finish(): void {
     const errno = this.answers.finish();
-    if (errno !== 0) throw this.failed(`KVM_RUN failed with error ${errno}`);
+    if (errno !== 0) throw this.failed(runFailed(errno));
   }
 
   private emulate(why: string): Exit | undefined {
@@ -373,8 +376,11 @@ export class KvmVcpu implements StateVcpu {
   }
 
   close(): void {
-    this.park();
-    this.parts.arch.release?.(this.port);
-    this.port.close();
+    try {
+      this.park();
+    } finally {
+      this.parts.arch.release?.(this.port);
+      this.port.close();
+    }
   }
 }

@@ -9,7 +9,7 @@ import { Bells } from './bells.ts';
 import { BinaryStatistics } from './binary-statistics.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 import { MemorySlots } from './memory-slots.ts';
-import type { KvmPort, KvmVmPort } from './port.ts';
+import type { KvmPort, KvmVcpuPort, KvmVmPort } from './port.ts';
 
 /** The machine's counters of time are set by KVM's this often, ns. */
 const RENEW_NS = 5e6;
@@ -56,6 +56,7 @@ export class KvmAccelerator implements SpaceAccelerator {
     const { kvm, space, states, board, arch, events, refresh, translate, slow, counterHz, identify, irqchip } = parts;
     const { isa } = states[0];
     const vcpus: KvmVcpu[] = [];
+    const ports: KvmVcpuPort[] = [];
     this.vcpus = vcpus;
     this.kvm = kvm;
     this.arch = arch;
@@ -91,6 +92,7 @@ export class KvmAccelerator implements SpaceAccelerator {
       if (parts.threaded) this.bells = Bells.on(this.vm, board);
       for (const state of states) {
         const port = this.vm.createVcpu(state.index, parts.threaded);
+        ports.push(port);
         port.thread?.onBack(() => this.onBack?.(state.index));
         const { slots } = this;
         vcpus.push(
@@ -111,8 +113,11 @@ export class KvmAccelerator implements SpaceAccelerator {
       }));
       irqchip?.bind(bound, arch);
     } catch (error) {
-      for (const vcpu of vcpus) vcpu.close();
-      this.vm.close();
+      try {
+        closeAll([...ports, this.bells, irqchip, this.vm]);
+      } catch {
+        // The first error says why.
+      }
       throw error;
     }
   }
@@ -177,10 +182,18 @@ export class KvmAccelerator implements SpaceAccelerator {
   written(): void {} // nothing that is in RAM is kept elsewhere
 
   close(): void {
-    for (const vcpu of this.vcpus) vcpu.close();
-    this.bells?.close();
-    this.irqchip?.close();
-    this.vm.close();
-    this.kvm.close();
+    closeAll([...this.vcpus, this.bells, this.irqchip, this.vm, this.kvm]);
   }
+}
+
+/** All of them, whatever the others do; throws the first error. */
+function closeAll(parts: readonly ({ close(): void } | undefined)[]): void {
+  const errors: unknown[] = [];
+  for (const part of parts)
+    try {
+      part?.close();
+    } catch (error) {
+      errors.push(error);
+    }
+  if (errors.length > 0) throw errors[0];
 }

@@ -15,6 +15,8 @@ import {
   type KvmVcpuThread,
   type KvmVmPort,
 } from '../../../accel/kvm/port.ts';
+import { KvmIrq } from '../../../accel/kvm/x86/abi-irqchip.ts';
+import { KvmX86 } from '../../../accel/kvm/x86/abi-x86.ts';
 import type { Ffi } from '../ffi.ts';
 import { VcpuThread } from './vcpu-thread.ts';
 import { errnoName, type SystemCalls, systemCalls } from './system-calls.ts';
@@ -72,11 +74,20 @@ class Descriptor {
 }
 
 function failed(request: number, errno: number): KvmError {
-  const known = Object.entries(Kvm).find(([, number]) => number === request)?.[0];
+  const known = Object.entries({ ...KvmIrq, ...KvmX86, ...Kvm }).find(([, number]) => number === request)?.[0];
   const name = errnoName(errno);
   const what = known ? `KVM request ${known}` : `KVM request 0x${request.toString(16)}`;
-  return new KvmError('kvm-ioctl', `${what} failed: ${name}`, JIT, name);
+  const mend = MENDS[name];
+  return new KvmError('kvm-ioctl', `${what} failed: ${name}`, mend ? `${mend}; or ${JIT}` : JIT, name);
 }
+
+/** Where somebody can do something about it. */
+const MENDS: Readonly<Record<string, string>> = {
+  EBUSY: 'end the other hypervisor of this host (VirtualBox, VMware), which has the processor’s virtualization',
+  EMFILE: 'this process has no file descriptors left: raise the limit (ulimit -n)',
+  ENFILE: 'the host has no file descriptors left: raise fs.file-max',
+  ENOMEM: 'the kernel has no memory for it: end other machines, or raise the limit of the control group',
+};
 
 /** Opens /dev/kvm. Throws KvmError that says what is missing and what mends it. */
 export function openKvm(path = KVM_DEVICE): KvmPort {
@@ -87,12 +98,20 @@ export function openKvm(path = KVM_DEVICE): KvmPort {
   } catch (error) {
     throw openFailed(path, error as NodeJS.ErrnoException);
   }
-  const version = calls.ioctlNumber(fd, Kvm.getApiVersion, 0);
   const device = new Device(calls, fd);
-  const wrong = (what: string, mend: string) => {
+  try {
+    device.check(path);
+  } catch (error) {
     device.close();
-    return new KvmError('kvm-version', what, mend);
-  };
+    throw error;
+  }
+  return device;
+}
+
+/** What the versions of KVM all have that this host needs. */
+function checkDevice(calls: SystemCalls, fd: number, path: string, has: (capability: number) => boolean): void {
+  const version = calls.ioctlNumber(fd, Kvm.getApiVersion, 0);
+  const wrong = (what: string, mend: string) => new KvmError('kvm-version', what, mend);
   if (version < 0) throw wrong(`${path} does not answer as KVM does: ${errnoName(calls.errno)}`, JIT);
   if (version !== KVM_API_VERSION)
     throw wrong(
@@ -100,9 +119,7 @@ export function openKvm(path = KVM_DEVICE): KvmPort {
       `use a current kernel, or ${JIT}`,
     );
   for (const [name, capability] of Object.entries({ userMemory: Cap.userMemory, immediateExit: Cap.immediateExit }))
-    if (device.checkExtension(capability) === 0)
-      throw wrong(`KVM here lacks ${name}`, `use Linux 4.11 or newer, or ${JIT}`);
-  return device;
+    if (!has(capability)) throw wrong(`KVM here lacks ${name}`, `use Linux 4.11 or newer, or ${JIT}`);
 }
 
 function openFailed(path: string, error: NodeJS.ErrnoException): KvmError {
@@ -127,12 +144,18 @@ function openFailed(path: string, error: NodeJS.ErrnoException): KvmError {
 }
 
 class Device extends Descriptor implements KvmPort {
+  /** Throws KvmError where it is not the KVM that we need. */
+  check(path: string): void {
+    checkDevice(this.calls, this.fd, path, (capability) => this.checkExtension(capability) > 0);
+  }
+
   createVm(): KvmVmPort {
+    const runSize = this.ioctl(Kvm.getVcpuMmapSize);
     let fd: number;
     do fd = this.calls.ioctlNumber(this.fd, Kvm.createVm, 0);
     while (fd < 0 && this.calls.errno === Errno.eintr);
     if (fd < 0) throw failed(Kvm.createVm, this.calls.errno);
-    return new Vm(this.calls, fd, this.ioctl(Kvm.getVcpuMmapSize));
+    return new Vm(this.calls, fd, runSize);
   }
 }
 
@@ -200,9 +223,14 @@ class Bell implements KvmBell {
         'raise the limit (ulimit -n)',
       );
     // Foreign functions' callbacks are no place for what devices do: promises wait there.
-    this.handle = ffi.poll?.(this.fd, () => {
-      if (this.take()) setImmediate(rung);
-    });
+    try {
+      this.handle = ffi.poll?.(this.fd, () => {
+        if (this.take()) setImmediate(rung);
+      });
+    } catch (error) {
+      closeSync(this.fd);
+      throw error;
+    }
   }
 
   take(): boolean {
@@ -232,29 +260,34 @@ class VcpuPort extends Descriptor implements KvmVcpuPort {
 
   constructor(calls: SystemCalls, fd: number, size: number, threaded: boolean) {
     super(calls, fd);
+    let mapped: ReturnType<SystemCalls['map']> | undefined;
+    let worker: VcpuThread | undefined;
     try {
-      const { address, buffer } = calls.map(fd, size);
-      this.address = address;
-      this.run = new DataView(buffer);
-      this.bytes = new Uint8Array(buffer);
+      calls.prepareSignal();
+      mapped = calls.map(fd, size);
+      if (threaded) worker = new VcpuThread(fd, (thread) => calls.signal(thread));
     } catch (error) {
+      if (mapped) calls.unmap(mapped.address, size);
       closeSync(fd);
       throw error;
     }
+    const { address, buffer } = mapped;
+    this.address = address;
+    this.run = new DataView(buffer);
+    this.bytes = new Uint8Array(buffer);
     this.size = size;
-    calls.prepareSignal();
-    if (!threaded) return;
-    const worker = new VcpuThread(fd, (thread) => calls.signal(thread));
+    if (!worker) return;
     this.worker = worker;
+    const of = worker;
     this.thread = {
       get number() {
-        return worker.number;
+        return of.number;
       },
-      enter: () => worker.enter(),
-      result: () => this.came(worker.result()),
-      wait: () => this.came(worker.wait()),
+      enter: () => of.enter(),
+      result: () => this.came(of.result()),
+      wait: () => this.came(of.wait()),
       onBack: (back) => {
-        worker.back = back;
+        of.back = back;
       },
     };
   }

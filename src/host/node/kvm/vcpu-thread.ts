@@ -77,7 +77,7 @@ export class VcpuThread {
       throw new KvmError(
         'kvm-run',
         `the thread of a vCPU has died${this.cause ? `: ${this.cause.message}` : ''}`,
-        'reset the machine or start it again, with -accel kvm,thread=single if that helps',
+        'start the machine again, with -accel kvm,thread=single if that helps',
         undefined,
         this.cause,
       );
